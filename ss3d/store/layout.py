@@ -1,0 +1,96 @@
+"""Names of all keys in the store. Nothing else builds a key."""
+
+from __future__ import annotations
+
+import re
+
+from ss3d.errors import ConfigError
+
+_STUDY = re.compile(r"[a-z0-9-]{1,48}")
+_MODEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRIAL = re.compile(r"t(\d{5,})")
+
+
+def check_study_name(name: str) -> str:
+    """Return a study's name.
+
+    Raises:
+        ConfigError: it is not 1 to 48 of `a-z 0-9 -`.
+    """
+    if not _STUDY.fullmatch(name):
+        raise ConfigError(f"study name: got {name!r}, expected 1 to 48 of a-z, 0-9 and '-'")
+    return name
+
+
+def check_model_name(name: str) -> str:
+    """Return a registered model's name.
+
+    Raises:
+        ConfigError: it is not 1 to 64 of letters, digits, `.`, `_`, `-`, or only dots.
+    """
+    if not _MODEL.fullmatch(name) or not name.strip("."):
+        raise ConfigError(
+            f"model name: got {name!r}, expected 1 to 64 of letters, digits, '.', '_' and '-'"
+        )
+    return name
+
+
+def trial_id(number: int) -> str:
+    """Return the id of a trial number: 17 is `t00017`."""
+    return f"t{number:05d}"
+
+
+def trial_number(trial: str) -> int:
+    """Return the number of a trial id: `t00017` is 17.
+
+    Raises:
+        ConfigError: it is not a trial id.
+    """
+    match = _TRIAL.fullmatch(trial)
+    if match is None:
+        raise ConfigError(f"trial: got {trial!r}, expected an id like t00017")
+    return int(match.group(1))
+
+
+def split_trial_path(path: str) -> tuple[str, str]:
+    """Split `STUDY/t00017` into study and trial.
+
+    Raises:
+        ConfigError: it does not have that form.
+    """
+    study, slash, trial = path.partition("/")
+    if not slash:
+        raise ConfigError(f"trial: got {path!r}, expected STUDY/t00017")
+    trial_number(trial)
+    return check_study_name(study), trial
+
+
+def study(name: str, *rest: str) -> str:
+    """Return a key of a study: `study("a", "study.json")`."""
+    return "/".join(("studies", check_study_name(name), *rest))
+
+
+def trial(study_name: str, trial_name: str, *rest: str) -> str:
+    """Return a key of a trial: `trial("a", "t00017", "spec.json")`."""
+    trial_number(trial_name)
+    return study(study_name, "trials", trial_name, *rest)
+
+
+def pretrain(key: str, *rest: str) -> str:
+    """Return a key of a shared pretrained state."""
+    return "/".join(("pretrains", key[:2], key, *rest))
+
+
+def weights(sha256: str) -> str:
+    """Return the key of backbone weights."""
+    return f"weights/{sha256}.safetensors"
+
+
+def ledger(model: str, *rest: str) -> str:
+    """Return a key of a registered model's ledger of promotions."""
+    return "/".join(("registry", check_model_name(model), "ledger", *rest))
+
+
+def epoch_name(attempt: int, epoch: int) -> str:
+    """Return the name that checkpoints and epoch files carry: `a1-000012`."""
+    return f"a{attempt}-{epoch:06d}"

@@ -1,0 +1,131 @@
+"""What is known of studies and trials, as plain records: what tables, figures and MLflow show."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from ss3d.config import TrialConfig, canonical_json
+from ss3d.errors import CheckpointError
+
+SCHEMA = 1
+"""Version of all stored records; readers accept their own and older."""
+
+TrialStatus = Literal["running", "complete", "pruned", "failed"]
+Phase = Literal["pretrain", "semi"]
+
+
+class Record(BaseModel):
+    """Base of stored records: frozen and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> bytes:
+        """Return the record as the bytes that the store keeps."""
+        return canonical_json({"schema": SCHEMA, **self.model_dump(mode="json")}).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            CheckpointError: the bytes are not such a record, or of a newer schema.
+        """
+        try:
+            tree = json.loads(data)
+            schema = tree.pop("schema")
+            if schema > SCHEMA:
+                raise CheckpointError(
+                    f"record has schema {schema}, this ss3d reads up to {SCHEMA}; update ss3d"
+                )
+            return cls.model_validate(tree)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"stored {cls.__name__} is damaged: {error}") from error
+
+
+class EpochReport(Record):
+    """One epoch of one phase. Epoch 0 of `semi` is the pretrained value.
+
+    `metrics` decide and must repeat bit for bit; `system` (seconds, memory) never does.
+    """
+
+    phase: Phase
+    epoch: int
+    step: int
+    metrics: dict[str, float]
+    system: dict[str, float]
+    digest: str
+    """sha256 of the student's weights after the epoch."""
+
+
+class TrialSpec(Record):
+    """What is sealed before a trial starts: spec.json."""
+
+    study: str
+    trial: str
+    params: dict[str, Any]
+    """The values the sampler proposed, under their dotted paths."""
+    distributions: dict[str, str]
+    """Optuna's distributions as JSON, so that the study can be rebuilt."""
+    stratum: dict[str, Any]
+    config: TrialConfig
+    pretrain_key: str
+    code_version: str
+    data_hash: str
+    versions: dict[str, str]
+    """Versions of Python, torch and numpy that sealed it."""
+    attrs: dict[str, Any]
+    """Optuna's user and system attributes at the time of asking."""
+    proposed_at: float
+
+
+class TrialResult(Record):
+    """The commit point of a trial: result.json, written by the driver alone."""
+
+    study: str
+    trial: str
+    state: TrialStatus
+    values: dict[str, float]
+    """The objectives at the last epoch."""
+    reports: tuple[EpochReport, ...]
+    seconds: float
+    attempt: int
+    reason: str
+    """Why it was pruned or failed; empty when complete."""
+    finished_at: float
+
+
+class TrialRecord(Record):
+    """A trial as far as the store knows it."""
+
+    spec: TrialSpec
+    result: TrialResult | None
+    reports: tuple[EpochReport, ...]
+    """Of the result, or of the newest attempt while it runs."""
+
+    @property
+    def state(self) -> TrialStatus:
+        """Return `running` until there is a result."""
+        return self.result.state if self.result else "running"
+
+
+class PretrainRecord(Record):
+    """A shared pretrained state."""
+
+    key: str
+    config: TrialConfig
+    reports: tuple[EpochReport, ...]
+    seconds: float
+    complete: bool
+
+
+class StudyRecord(Record):
+    """A study and its trials in order."""
+
+    name: str
+    spec: dict[str, Any]
+    """study.json."""
+    trials: tuple[TrialRecord, ...]
+    pretrains: tuple[PretrainRecord, ...]
