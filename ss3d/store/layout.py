@@ -9,6 +9,7 @@ from ss3d.errors import ConfigError
 _STUDY = re.compile(r"[a-z0-9-]{1,48}")
 _MODEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRIAL = re.compile(r"t(\d{5,})")
+_EPOCH = re.compile(r"a(\d+)(?:-(\d+))?(?:\.json)?")
 
 
 def check_study_name(name: str) -> str:
@@ -91,6 +92,28 @@ def ledger(model: str, *rest: str) -> str:
     return "/".join(("registry", check_model_name(model), "ledger", *rest))
 
 
+def evaluations(data_hash: str) -> str:
+    """Return the prefix of all recorded readings of a data set's test models."""
+    return f"evaluations/{data_hash[:24]}/"
+
+
+def evaluation(data_hash: str, number: int) -> str:
+    """Return the key of one reading, numbered from 1."""
+    return f"{evaluations(data_hash)}test-{number:06d}.json"
+
+
 def epoch_name(attempt: int, epoch: int) -> str:
     """Return the name that checkpoints and epoch files carry: `a1-000012`."""
     return f"a{attempt}-{epoch:06d}"
+
+
+def attempt_and_epoch(key: str) -> tuple[int, int]:
+    """Return what a key's last part says: `…/a1-000012` is (1, 12), `…/a3.json` is (3, 0).
+
+    Raises:
+        ConfigError: it is not such a key.
+    """
+    match = _EPOCH.fullmatch(key.rpartition("/")[2])
+    if match is None:
+        raise ConfigError(f"key: got {key!r}, expected one that ends like a1-000012")
+    return int(match.group(1)), int(match.group(2) or 0)

@@ -1,0 +1,189 @@
+"""A directory as a store: one file per key, written by rename, swapped under a lock file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock
+
+from ss3d.errors import CheckpointError, ConfigError, ConflictError, ServiceError
+from ss3d.store.protocol import Blob
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_CHUNK = 1 << 20
+
+
+class DirectoryStore:
+    """Store in a directory of this machine or of a shared file system.
+
+    The version of an object is the sha256 of its bytes. Names that start with a dot belong to the
+    store itself: `.tmp/` holds files being written, `.lock` orders conditional writes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._root = path.resolve()
+
+    @property
+    def address(self) -> str:
+        """Return the directory."""
+        return str(self._root)
+
+    def get(self, key: str) -> Blob | None:
+        """Return the object's bytes and version, or None."""
+        path = self._path(key)
+        with _answering(key):
+            try:
+                data = path.read_bytes()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return None
+        return Blob(data, _version(data))
+
+    def put_new(self, key: str, data: bytes) -> str:
+        """Write an object that must not exist; ConflictError if it does."""
+        path = self._path(key)
+        with _answering(key), self._staged() as (stage, file):
+            file.write(data)
+            _settle(file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(stage, path)
+            except FileExistsError as error:
+                raise ConflictError(f"{key} exists already") from error
+            _sync_directory(path.parent)
+        return _version(data)
+
+    def put_if(self, key: str, data: bytes, version: str) -> str:
+        """Replace an object that must still have this version; ConflictError otherwise."""
+        path = self._path(key)
+        with _answering(key), FileLock(self._root / ".lock"), self._staged() as (stage, file):
+            blob = self.get(key)
+            if blob is None or blob.version != version:
+                raise ConflictError(f"{key} was changed by somebody else")
+            file.write(data)
+            _settle(file)
+            stage.replace(path)
+            _sync_directory(path.parent)
+        return _version(data)
+
+    def put_file(self, key: str, path: Path) -> str:
+        """Write a file's bytes under a key; return their sha256."""
+        target = self._path(key)
+        with _answering(key), self._staged() as (stage, file):
+            with path.open("rb") as source:
+                sha256 = _copy(source, file)
+            _settle(file)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            stage.replace(target)
+            _sync_directory(target.parent)
+        return sha256
+
+    def get_file(self, key: str, path: Path, sha256: str | None = None) -> None:
+        """Write an object's bytes to a file in one step; CheckpointError if damaged or missing."""
+        source = self._path(key)
+        stage = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        with _answering(key):
+            if not source.is_file():
+                raise CheckpointError(f"{self.address}: there is no {key}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with source.open("rb") as reader, stage.open("wb") as writer:
+                    found = _copy(reader, writer)
+                if sha256 is not None and found != sha256:
+                    raise CheckpointError(
+                        f"{key} is damaged: got sha256 {found[:12]}…, expected {sha256[:12]}…"
+                    )
+                stage.replace(path)
+            finally:
+                stage.unlink(missing_ok=True)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the keys under a prefix in order of their characters."""
+        if prefix and not prefix.endswith("/"):
+            raise ConfigError(f"store: got prefix {prefix!r}, expected one that ends in '/'")
+        top = self._path(prefix.rstrip("/")) if prefix else self._root
+        keys: list[str] = []
+        with _answering(prefix):
+            for folder, folders, files in os.walk(top):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                inside = Path(folder).relative_to(self._root)
+                keys += [(inside / name).as_posix() for name in files if not name.startswith(".")]
+        yield from sorted(keys)
+
+    def delete(self, key: str) -> None:
+        """Remove an object if there is one."""
+        path = self._path(key)
+        with _answering(key), FileLock(self._root / ".lock"):
+            path.unlink(missing_ok=True)
+
+    def now(self) -> float:
+        """Return the file system's clock, which all machines that share it see."""
+        clock = self._root / ".clock"
+        with _answering(".clock"):
+            self._root.mkdir(parents=True, exist_ok=True)
+            clock.touch()
+            return clock.stat().st_mtime
+
+    def _path(self, key: str) -> Path:
+        """Return the file of a key."""
+        segments = key.split("/")
+        if not all(_SEGMENT.fullmatch(segment) for segment in segments):
+            raise ConfigError(
+                f"store: got key {key!r}, expected segments of A-Z a-z 0-9 . _ - between '/' "
+                "that do not start with a dot"
+            )
+        return self._root.joinpath(*segments)
+
+    @contextmanager
+    def _staged(self) -> Iterator[tuple[Path, BinaryIO]]:
+        """Open a file that is not visible under any key; it is gone afterwards unless renamed."""
+        stage = self._root / ".tmp" / uuid.uuid4().hex
+        stage.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with stage.open("wb") as file:
+                yield stage, file
+        finally:
+            stage.unlink(missing_ok=True)
+
+
+def _version(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _copy(source: BinaryIO, target: BinaryIO) -> str:
+    """Copy a stream; return the sha256 of what went through."""
+    digest = hashlib.sha256()
+    while chunk := source.read(_CHUNK):
+        digest.update(chunk)
+        target.write(chunk)
+    return digest.hexdigest()
+
+
+def _settle(file: BinaryIO) -> None:
+    """Bring a file's bytes to the disk, so that a rename never exposes less."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    """Bring a directory's entries to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _answering(what: str) -> Iterator[None]:
+    """Turn the operating system's refusals (disk full, no permission, …) into ServiceError."""
+    try:
+        yield
+    except OSError as error:
+        raise ServiceError(f"store: {what}: {error.strerror or error}") from error
