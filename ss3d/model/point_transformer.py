@@ -1,0 +1,83 @@
+"""Point Transformer block: vector attention over a neighbour graph (Zhao et al. 2021, eq. 3)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Graph(NamedTuple):
+    """Neighbours of every point; batch 1 where all samples share them."""
+
+    index: Tensor
+    """(1 or B, N, k)."""
+    offsets: Tensor
+    """(1 or B, N, k, 3): (p_i - p_j) over the mean neighbour distance of the shell."""
+
+
+class PointTransformerBlock(nn.Module):
+    """Residual vector attention c_in -> c (structure of the authors' code; LayerNorm is ours).
+
+    y = ReLU(LN(x W_1)); q, kappa, v = y W; delta_ij = theta(offset_ij);
+    w_ij = softmax_j omega(kappa_j - q_i + delta_ij), one weight for `share` channels;
+    o_i = sum_j w_ij (v_j + delta_ij); x' = act(LN(ReLU(LN(o)) W_3) + x W_sc).
+    """
+
+    def __init__(self, in_width: int, width: int, negative_slope: float):
+        """Create the block.
+
+        Args:
+            in_width: channels c_in of the points.
+            width: c of the result, a multiple of 4.
+            negative_slope: of the last activation; 0 is ReLU.
+        """
+        super().__init__()
+        num_weights = width // min(8, width // 4)
+        self.enter = nn.Sequential(
+            nn.Linear(in_width, width, bias=False), nn.LayerNorm(width), nn.ReLU()
+        )
+        self.project = nn.Linear(width, 3 * width, bias=False)
+        self.theta = nn.Sequential(
+            nn.Linear(3, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width)
+        )
+        self.omega = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.ReLU(inplace=True),
+            nn.Linear(width, num_weights, bias=False),
+            nn.LayerNorm(num_weights),
+            nn.ReLU(inplace=True),
+            nn.Linear(num_weights, num_weights, bias=False),
+        )
+        self.leave = nn.Sequential(
+            nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width, bias=False), nn.LayerNorm(width)
+        )
+        self.shortcut = (
+            nn.Identity() if in_width == width else nn.Linear(in_width, width, bias=False)
+        )
+        self.activation = nn.LeakyReLU(negative_slope)
+
+    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+        """Return features (B, N, c) of points with features (B or 1, N, c_in)."""
+        query, key, value = self.project(self.enter(features)).chunk(3, dim=-1)
+        delta = self.theta(graph.offsets)
+        relation = gather(key, graph.index) + (delta - query.unsqueeze(2))  # (B, N, k, c)
+        weights = self.omega(relation).softmax(dim=2)  # (B, N, k, c/s)
+        sent = (gather(value, graph.index) + delta).unflatten(-1, (-1, weights.shape[-1]))
+        attended = (weights.unsqueeze(3) * sent).sum(dim=2).flatten(2)
+        return self.activation(self.leave(attended) + self.shortcut(features))
+
+
+def gather(features: Tensor, index: Tensor) -> Tensor:
+    """Return the neighbours' features (B, N, k, C).
+
+    Args:
+        features: (B or 1, N, C).
+        index: (B or 1, N, k).
+    """
+    if len(index) == 1:
+        return features.index_select(1, index.flatten()).unflatten(1, index.shape[1:])
+    first = features.shape[1] * torch.arange(len(index), device=index.device).view(-1, 1, 1)
+    rows = features.expand(len(index), -1, -1).flatten(0, 1)
+    return rows.index_select(0, (index + first).flatten()).unflatten(0, index.shape)
