@@ -1,0 +1,56 @@
+"""What many tests need: a small procedural data set and a trial that takes a second."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ss3d.config import TrialConfig
+from ss3d.data.dataset import open_dataset
+from ss3d.data.items import Shape
+from ss3d.data.loader import TrialData, load_data
+from ss3d.data.procedural import prepare_procedural
+from ss3d.store.directory import DirectoryStore
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory) -> Path:
+    """A procedural data set: 32 models of eight categories, two views of 64 pixels."""
+    folder = tmp_path_factory.mktemp("data")
+    shape = Shape(num_views=2, image_size=64, num_points=512)
+    prepare_procedural(DirectoryStore(folder), "quick", 32, 0, shape, None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quick_config() -> TrialConfig:
+    """The tiny preset made tinier: two epochs a phase, fractions of a second each."""
+    return TrialConfig.from_preset("tiny").override(
+        {
+            "data.labeled_ratio": 0.5,
+            "data.image_size": 32,
+            "data.num_target_points": 64,
+            "model.cnn_widths": (8, 16),
+            "model.width": 16,
+            "model.stage_widths": (8, 8, 8),
+            "model.num_points": 32,
+            "model.num_neighbors": 4,
+            "pretrain.steps": 8,
+            "pretrain.epochs": 2,
+            "semi.steps": 6,
+            "semi.epochs": 3,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_data(data_folder, quick_config, tmp_path_factory) -> TrialData:
+    """The data set as the quick trial sees it."""
+    cache = tmp_path_factory.mktemp("cache")
+    return load_data(open_dataset(DirectoryStore(data_folder)), quick_config.data, cache)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Give every test the threads that CI has, whatever the test before did."""
+    torch.set_num_threads(1)
