@@ -16,6 +16,19 @@ SCHEMA = 1
 TrialStatus = Literal["running", "complete", "pruned", "failed"]
 Phase = Literal["pretrain", "semi"]
 
+VALIDATION_METRICS = (
+    "val/cd_l1",
+    "val/cd_l1_sum",
+    "val/cd_l1_category_mean",
+    "val/cd_l1_teacher",
+    "val/gain",
+    "val/cd_pred_to_gt",
+    "val/cd_gt_to_pred",
+    "val/cd_l2",
+    "val/f_score",
+)
+"""What every report of a teacher-student epoch carries: an objective is one of these."""
+
 
 class Record(BaseModel):
     """Base of stored records: frozen and strict about names."""
