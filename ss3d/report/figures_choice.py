@@ -1,0 +1,104 @@
+"""Which objects and which models a figure shows, by a rule that it states."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Literal, assert_never
+
+from ss3d.errors import ConfigError
+from ss3d.report.previews import Previews
+
+Pick = Literal["median", "best", "worst", "hash"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A column of a figure."""
+
+    label: str
+    source: str
+    """As the user may find it again: a directory or STUDY/t00017."""
+    previews: Previews
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The objects of a figure."""
+
+    ids: list[str]
+    rule: str
+    """What was done, for a person."""
+
+
+def choose_objects(models: Sequence[Model], pick: Pick, rows: int) -> Choice:
+    """Choose objects that all models have predicted, one category after the other.
+
+    Categories take turns in the order of their names; within a category objects come by the rule,
+    applied to the mean `cd_l1` over all models of the figure, so that no model is favoured. Where
+    the kept inputs are enough and of every category, only objects with one are candidates.
+
+    Args:
+        models: at least one.
+        pick: nearest the category's median, lowest, highest, or by the sha256 of the id.
+        rows: objects at most.
+
+    Raises:
+        ConfigError: the models share no object, or not the same targets.
+    """
+    first = models[0].previews
+    common = [name for name in first.ids if all(name in m.previews.distances for m in models)]
+    if not common:
+        labels = ", ".join(model.source for model in models)
+        raise ConfigError(f"figure: {labels} have no validation model in common")
+    shown = [name for name in common if any(name in m.previews.images for m in models)]
+    category = dict(zip(first.ids, first.categories, strict=True))
+    covers = {category[name] for name in shown} == {category[name] for name in common}
+    candidates = shown if covers and len(shown) >= rows else common
+    mean = {
+        name: sum(m.previews.distances[name] for m in models) / len(models) for name in candidates
+    }
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in candidates:
+        groups[category[name]].append(name)
+    ordered = [_order(groups[key], mean, pick) for key in sorted(groups)]
+    turns = [name for turn in zip_longest(*ordered) for name in turn if name is not None]
+    of_models = f"the mean cd_l1 of {len(models)} models" if len(models) > 1 else "cd_l1"
+    rule = (
+        f"{pick} of {len(candidates)} validation objects, category by category ({len(groups)}): "
+        f"{_describe(pick, of_models)}"
+    )
+    return Choice(ids=turns[:rows], rule=rule)
+
+
+def _order(names: Sequence[str], mean: dict[str, float], pick: Pick) -> list[str]:
+    match pick:
+        case "best":
+            return sorted(names, key=lambda name: (mean[name], name))
+        case "worst":
+            return sorted(names, key=lambda name: (-mean[name], name))
+        case "median":
+            values = sorted(mean[name] for name in names)
+            middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+            return sorted(names, key=lambda name: (abs(mean[name] - middle), name))
+        case "hash":
+            return sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        case _:
+            assert_never(pick)
+
+
+def _describe(pick: Pick, of_models: str) -> str:
+    match pick:
+        case "best":
+            return f"lowest {of_models} of its category"
+        case "worst":
+            return f"highest {of_models} of its category"
+        case "median":
+            return f"nearest its category's median of {of_models}"
+        case "hash":
+            return "by the sha256 of the id, whatever its quality"
+        case _:
+            assert_never(pick)
