@@ -1,0 +1,99 @@
+"""The way to MLflow: its environment, a client bound to one address, its errors as ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ss3d.errors import ServiceError
+from ss3d.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""What MLflow must find in the environment; what the user has set stays."""
+
+_QUIET = {
+    "alembic": logging.WARNING,
+    "mlflow.store.db.utils": logging.WARNING,
+    "urllib3.connectionpool": logging.ERROR,
+}
+"""Loggers that tell of every migration and every retry."""
+
+
+def prepare_environment() -> None:
+    """Turn off telemetry, pickle, jobs and long retries before MLflow is imported."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for logger, level in _QUIET.items():
+        logging.getLogger(logger).setLevel(level)
+
+
+def open_client(settings: Settings) -> MlflowClient:
+    """Return a client of the study's tracking store; creates the embedded database if needed.
+
+    Raises:
+        ServiceError: the tracking store does not answer.
+    """
+    prepare_environment()
+    from mlflow import MlflowClient
+
+    make_database_folder(settings)
+    with mlflow_errors(settings):
+        return MlflowClient(settings.tracking_uri, settings.tracking_uri)
+
+
+def make_database_folder(settings: Settings) -> None:
+    """Make the folder that an SQLite tracking database lies in.
+
+    Raises:
+        ServiceError: the folder cannot be made.
+    """
+    if is_embedded(settings):
+        folder = Path(urlsplit(settings.tracking_uri).path.removeprefix("/")).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ServiceError(f"tracking: cannot make {folder}: {error.strerror}") from error
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Return whether tracking is an SQLite file and not a server."""
+    return settings.tracking_uri.startswith("sqlite:///")
+
+
+@contextmanager
+def mlflow_errors(settings: Settings) -> Iterator[None]:
+    """Turn what MLflow and its network raise into a ServiceError that names the address."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ServiceError(f"MLflow at {shown_address(settings)}: {reason}") from error
+
+
+def shown_address(settings: Settings) -> str:
+    """Return the tracking address without user and password."""
+    parts = urlsplit(settings.tracking_uri)
+    if "@" not in parts.netloc:
+        return settings.tracking_uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,0 +1,122 @@
+"""From records to MLflow runs: what is written where. Synchronous and idempotent."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ss3d.settings import Settings
+from ss3d.store.protocol import Store
+from ss3d.tracking import naming
+from ss3d.tracking.connection import mlflow_errors, open_client
+from ss3d.tracking.run_files import gather_files, list_logs
+from ss3d.tracking.run_index import RunIndex
+from ss3d.tracking.runs import RunWriter, not_finite
+from ss3d.tracking.statuses import Status
+from ss3d.trial.records import EpochReport, Phase, PretrainRecord, TrialRecord, TrialStatus
+
+STATUS: dict[TrialStatus, Status] = {
+    "running": "RUNNING",
+    "complete": "FINISHED",
+    "pruned": "KILLED",
+    "failed": "FAILED",
+}
+
+
+class Projection:
+    """Writes studies, trials and pretrains into one MLflow.
+
+    All methods raise ServiceError when MLflow or the store does not answer.
+
+    Args:
+        settings: where MLflow is.
+        store: where the files of finished trials are.
+    """
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._index = RunIndex(open_client(settings), settings)
+
+    @property
+    def written(self) -> Counter[str]:
+        """Return how many runs, epochs and files were written: zero when nothing was missing."""
+        return self._index.written
+
+    def study(self, spec: Mapping[str, Any], trials: Sequence[TrialRecord], status: Status) -> str:
+        """Write a study's parent run: counts and leaderboard.
+
+        Args:
+            spec: study.json.
+            trials: all that are known.
+            status: `RUNNING`, `FINISHED`, or `KILLED` when it was interrupted.
+
+        Returns:
+            The run's id.
+        """
+        with mlflow_errors(self._settings):
+            run = self._index.study(spec)
+            self._index.write_view(spec)
+            counts = Counter(trial.state for trial in trials)
+            run.write_params(naming.study_params(spec))
+            run.write_tags(
+                {f"ss3d.num_{state}": str(counts[state]) for state in STATUS}
+                | {naming.NOTE: naming.study_note(spec, trials)}
+            )
+            ends = [trial.result.finished_at for trial in trials if trial.result]
+            run.write_status(status, max(ends, default=None))
+            return run.run_id
+
+    def trial(self, spec: Mapping[str, Any], record: TrialRecord) -> str:
+        """Write a trial's run as far as the record goes and return the run's id.
+
+        Raises:
+            CheckpointError: its best weights are damaged or not in the store yet.
+        """
+        sealed, result = record.spec, record.result
+        with mlflow_errors(self._settings):
+            address = f"{sealed.study}/{sealed.trial}"
+            run = self._index.child(spec, "trial", address, sealed.proposed_at)
+            run.write_name(naming.trial_name(record))
+            run.write_params(naming.config_params(sealed.config))
+            run.write_dataset(naming.experiment_name(spec), sealed.data_hash)
+            run.write_epochs(_of_phase(record.reports, "semi"))
+            run.write_tags(naming.trial_tags(record) | _not_finite_tag(record.reports))
+            if result is not None:
+                run.write_status(STATUS[record.state], result.finished_at)
+                self._write_files(run, record)
+            return run.run_id
+
+    def pretrain(self, spec: Mapping[str, Any], record: PretrainRecord, status: Status) -> str:
+        """Write a shared pretrained state's run and return the run's id."""
+        with mlflow_errors(self._settings):
+            run = self._index.child(spec, "pretrain", record.key)
+            run.write_name(naming.pretrain_name(record))
+            run.write_params(naming.pretrain_params(record.config))
+            run.write_epochs(_of_phase(record.reports, "pretrain"))
+            run.write_tags(naming.pretrain_tags(record, status) | _not_finite_tag(record.reports))
+            run.write_status(status, run.started_at + record.seconds)
+            return run.run_id
+
+    def _write_files(self, run: RunWriter, record: TrialRecord) -> None:
+        """Upload configuration, logs, weights, pictures and clouds; again when a log came late."""
+        assert record.result is not None
+        logs = list_logs(self._store, record)
+        version = f"a{record.result.attempt}" + (f" logs {len(logs)}" if logs else "")
+        if run.has_files(version):
+            return
+        with tempfile.TemporaryDirectory(prefix="ss3d-files-") as folder:
+            gather_files(self._store, record, logs, Path(folder))
+            run.write_files(Path(folder), version)
+
+
+def _of_phase(reports: Iterable[EpochReport], phase: Phase) -> list[EpochReport]:
+    return [report for report in reports if report.phase == phase]
+
+
+def _not_finite_tag(reports: Sequence[EpochReport]) -> dict[str, str]:
+    found = not_finite(reports)
+    return {"ss3d.not_finite": found} if found else {}

@@ -1,0 +1,63 @@
+"""Writing a whole study into MLflow again, from the store alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from ss3d.errors import ConfigError, DataError
+from ss3d.settings import Settings
+from ss3d.store import layout
+from ss3d.store.lease import is_held
+from ss3d.store.protocol import Store
+from ss3d.tracking.projection import Projection
+from ss3d.tracking.statuses import pretrain_status, study_status
+from ss3d.trial.history import load_readable, read_budget
+
+
+def sync(store: Store, settings: Settings, study: str) -> dict[str, Any]:
+    """Bring MLflow up to date with what the store holds of a study.
+
+    A trial or pretrain that is damaged does not keep the others from being written.
+
+    Returns:
+        How many `trials` and `pretrains` there are; how many `runs`, `epochs` and `files` were
+        missing and are written now; and `problems`: what is wrong with each that is damaged.
+
+    Raises:
+        ConfigError: there is no such study.
+        CheckpointError: the study's own records are damaged.
+        ServiceError: MLflow does not answer.
+    """
+    record, unreadable = load_readable(store, study)
+    spec, trials = record.spec, record.trials
+    is_running = is_held(store, layout.study(study, "driver.lease"))
+    budget = read_budget(store, study, spec)
+    projection = Projection(settings, store)
+    projection.study(spec, trials, study_status(trials, budget, is_running))
+    problems = {name: str(error) for name, error in unreadable.items()}
+
+    for pretrain in record.pretrains:
+        with _noted(problems, f"pretrain {pretrain.key[:8]}"):
+            status = pretrain_status(pretrain, trials, is_running)
+            projection.pretrain(spec, pretrain, status)
+    for trial in trials:
+        with _noted(problems, f"trial {study}/{trial.spec.trial}"):
+            projection.trial(spec, trial)
+    written = {name: projection.written[name] for name in ("runs", "epochs", "files")}
+    return {
+        "trials": len(trials),
+        "pretrains": len(record.pretrains),
+        **written,
+        "problems": problems,
+    }
+
+
+@contextlib.contextmanager
+def _noted(problems: dict[str, str], name: str) -> Iterator[None]:
+    """Note what is damaged instead of raising it."""
+    try:
+        yield
+    except (DataError, ConfigError) as error:
+        problems[name] = str(error)

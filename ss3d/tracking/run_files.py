@@ -1,0 +1,104 @@
+"""The files of a finished trial: configuration, log, best weights, pictures, clouds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ss3d.report.clouds import write_cloud
+from ss3d.report.curves import draw_curves
+from ss3d.report.pictures import Example, draw_reconstructions
+from ss3d.report.previews import read_previews
+from ss3d.store import layout
+from ss3d.store.bundle import bundle_exists, get_bundle
+from ss3d.store.protocol import Store
+from ss3d.tracking.statuses import failed_before_start
+from ss3d.trial.records import TrialRecord
+
+_ROWS = 3
+"""Objects in the picture of a trial."""
+_CLOUDS = 4
+"""Predictions written as files for 3D viewers."""
+
+
+def list_logs(store: Store, record: TrialRecord) -> dict[str, str]:
+    """Return the keys of a trial's logs by the names that MLflow shows them under.
+
+    Those of its pretraining are among them if the trial failed before it could start.
+    """
+    sealed = record.spec
+    places = {"log": layout.trial(sealed.study, sealed.trial, "log")}
+    if failed_before_start(record):
+        places["log/pretrain"] = layout.pretrain(sealed.pretrain_key, "log")
+    return {
+        f"{folder}/{key.removeprefix(f'{prefix}/')}": key
+        for folder, prefix in places.items()
+        for key in store.list(f"{prefix}/")
+    }
+
+
+def gather_files(
+    store: Store, record: TrialRecord, logs: Mapping[str, str], directory: Path
+) -> None:
+    """Write what MLflow shows of a finished trial into an empty directory.
+
+    A pruned or failed trial may have no best weights; a complete one must.
+
+    Args:
+        store: where the files are.
+        record: with a result.
+        logs: as `list_logs` returns them.
+        directory: to write to.
+
+    Raises:
+        CheckpointError: the best weights are damaged, or a complete trial has none yet.
+    """
+    study, trial = record.spec.study, record.spec.trial
+    config = record.spec.config.model_dump(mode="json")
+    (directory / "config.json").write_text(json.dumps(config, indent=2))
+    for name, key in logs.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        store.get_file(key, directory / name)
+    reports = [report for report in record.reports if report.phase == "semi"]
+    if reports:
+        draw_curves(
+            directory / "pictures" / "curve.png", {trial: reports}, title=f"{study}/{trial}"
+        )
+    prefix = layout.trial(study, trial, "best")
+    if record.state == "complete" or bundle_exists(store, prefix):
+        get_bundle(store, prefix, directory / "best")
+        _illustrate(directory, f"{study}/{trial}")
+
+
+def read_examples(best: Path) -> list[Example]:
+    """Return the validation objects whose input image an exported network keeps.
+
+    Raises:
+        CheckpointError: the previews are missing or damaged.
+    """
+    previews = read_previews(best)
+    kept = [(row, name) for row, name in enumerate(previews.ids) if name in previews.images]
+    return [
+        Example(
+            name=name,
+            image=previews.images[name],
+            predicted=previews.predicted[row],
+            target=previews.target[row],
+            caption=f"cd_l1 {previews.distances[name]:.2f}" if name in previews.distances else "",
+        )
+        for row, name in kept
+    ]
+
+
+def _illustrate(directory: Path, title: str) -> None:
+    examples = read_examples(directory / "best")
+    if examples:
+        draw_reconstructions(
+            directory / "pictures" / "reconstructions.png",
+            examples[:_ROWS],
+            f"{title} · validation",
+        )
+    for example in examples[:_CLOUDS]:
+        name = example.name.replace("/", "-")
+        write_cloud(directory / "clouds" / f"{name}.ply", example.predicted)

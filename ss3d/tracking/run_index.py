@@ -1,0 +1,151 @@
+"""Finding what MLflow has: one experiment per data set, runs by their tags, made when missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ss3d.report.leaderboard import Objective, objective_of
+from ss3d.settings import Settings
+from ss3d.tracking import naming
+from ss3d.tracking.connection import is_embedded, mlflow_errors, open_client
+from ss3d.tracking.runs import RunWriter
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+KIND = "ss3d.kind"
+"""Tag of every run: `study`, `trial` or `pretrain`; the run's own name is in `ss3d.<kind>`."""
+PARENT = "mlflow.parentRunId"
+
+
+class RunIndex:
+    """The runs of one MLflow, each looked up once.
+
+    Args:
+        client: of the tracking store.
+        settings: where new experiments keep their artifacts.
+    """
+
+    def __init__(self, client: MlflowClient, settings: Settings) -> None:
+        self.written: Counter[str] = Counter()
+        """How many runs, epochs and files were written through this index."""
+        self._client = client
+        self._settings = settings
+        self._experiments: dict[str, str] = {}
+        self._runs: dict[tuple[str, str], RunWriter] = {}
+        self._views: set[str] = set()
+
+    def study(self, spec: Mapping[str, Any]) -> RunWriter:
+        """Return the parent run of a study."""
+        return self._run(spec, "study", str(spec["name"]), {}, spec.get("created_at"))
+
+    def write_view(self, spec: Mapping[str, Any]) -> None:
+        """Set the experiment's tag that makes MLflow show a study's trials as a table."""
+        experiment = self.experiment(spec)
+        study = str(spec["name"])
+        if study not in self._views:
+            held = self._client.get_experiment(experiment).tags
+            for name, value in naming.view_tag(spec).items():
+                if held.get(name) != value:
+                    self._client.set_experiment_tag(experiment, name, value)
+            self._views.add(study)
+
+    def child(
+        self, spec: Mapping[str, Any], kind: str, value: str, started_at: float | None = None
+    ) -> RunWriter:
+        """Return the run of a trial (`study/t00017`) or of a pretrain (its key)."""
+        known = self._runs.get((kind, value))
+        tags: dict[str, str] = {} if known else {PARENT: self.study(spec).run_id}
+        return known or self._run(spec, kind, value, tags, started_at)
+
+    def _run(
+        self,
+        spec: Mapping[str, Any],
+        kind: str,
+        value: str,
+        tags: Mapping[str, str],
+        started_at: float | None,
+    ) -> RunWriter:
+        if (kind, value) not in self._runs:
+            experiment = self.experiment(spec)
+            run = find_run(self._client, experiment, kind, value)
+            if run is None:
+                own = {"ss3d.study": str(spec["name"]), KIND: kind, f"ss3d.{kind}": value}
+                run = self._client.create_run(
+                    experiment,
+                    start_time=None if started_at is None else int(started_at * 1000),
+                    tags={**naming.RUN_TAGS, **tags, **own},
+                    run_name=value,
+                )
+                self.written["runs"] += 1
+            self._runs[kind, value] = RunWriter(self._client, run, self.written)
+        return self._runs[kind, value]
+
+    def experiment(self, spec: Mapping[str, Any]) -> str:
+        """Return the id of the experiment of a study's data set."""
+        name = naming.experiment_name(spec)
+        if name not in self._experiments:
+            self._experiments[name] = open_experiment(
+                self._client, self._settings, name, objective_of(spec)
+            )
+        return self._experiments[name]
+
+
+def open_experiment(
+    client: MlflowClient, settings: Settings, name: str, objective: Objective
+) -> str:
+    """Return the id of the experiment with this name, made if there is none.
+
+    In an embedded tracking store its artifacts go under the artifact root; a server decides itself.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
+    root = f"{settings.artifact_root}/{quote(name, safe='')}"
+    return client.create_experiment(
+        name,
+        artifact_location=root if is_embedded(settings) else None,
+        tags=naming.experiment_tags(name, objective),
+    )
+
+
+def find_run(client: MlflowClient, experiment: str, kind: str, value: str) -> Run | None:
+    """Return the run of a study, trial or pretrain; the oldest if there are several."""
+    runs = client.search_runs(
+        [experiment],
+        filter_string=f"tags.`{KIND}` = '{kind}' AND tags.`ss3d.{kind}` = '{value}'",
+        order_by=["attributes.start_time ASC"],
+        max_results=1,
+    )
+    return runs[0] if runs else None
+
+
+def trial_run_ids(settings: Settings, spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return the MLflow run id of each trial of a study that has one, by `t00017`.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    client = open_client(settings)
+    with mlflow_errors(settings):
+        experiment = client.get_experiment_by_name(naming.experiment_name(spec))
+        if experiment is None:
+            return {}
+        study, token = str(spec["name"]), None
+        found: dict[str, str] = {}
+        while True:
+            page = client.search_runs(
+                [experiment.experiment_id],
+                filter_string=f"tags.`{KIND}` = 'trial' AND tags.`ss3d.study` = '{study}'",
+                max_results=1000,
+                page_token=token,
+            )
+            for run in page:
+                found[run.data.tags["ss3d.trial"].rpartition("/")[2]] = run.info.run_id
+            token = page.token
+            if not token:
+                return found

@@ -1,0 +1,165 @@
+"""MLflow runs as idempotent targets: only what a run lacks is written.
+
+What a run holds is asked once and then remembered, so writing a record again costs no request.
+Metrics are posted in whole epochs; `train/step` is in every epoch and tells after a crash how far
+a run came.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ss3d.trial.records import EpochReport
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+MARKER = "train/step"
+FILES_TAG = "ss3d.files"
+_METRICS_PER_BATCH = 900
+_PARAMS_PER_BATCH = 100
+_LONGEST_VALUE = 5000
+
+
+class RunWriter:
+    """One run and what it is known to hold.
+
+    Args:
+        client: of the tracking store.
+        run: as the tracking store holds it now.
+        written: counts what is written: `epochs`, `files`.
+    """
+
+    def __init__(self, client: MlflowClient, run: Run, written: Counter[str]) -> None:
+        self.run_id: str = run.info.run_id
+        self.started_at: float = run.info.start_time / 1000
+        self._client = client
+        self._written = written
+        self._name = run.info.run_name
+        self._status = run.info.status
+        self._tags = dict(run.data.tags)
+        self._params = set(run.data.params)
+        self._has_dataset = bool(run.inputs and run.inputs.dataset_inputs)
+        self._last_epoch = self._logged_epoch(run)
+
+    def write_name(self, name: str) -> None:
+        """Rename the run if it has another name."""
+        if name != self._name:
+            self._client.update_run(self.run_id, name=name)
+            self._name = name
+
+    def write_tags(self, tags: Mapping[str, str]) -> None:
+        """Set the tags that are missing or differ."""
+        from mlflow.entities import RunTag
+
+        wanted = {name: value[:_LONGEST_VALUE] for name, value in tags.items()}
+        new = {name: value for name, value in wanted.items() if self._tags.get(name) != value}
+        if new:
+            self._client.log_batch(self.run_id, tags=[RunTag(*item) for item in new.items()])
+            self._tags.update(new)
+
+    def write_params(self, params: Mapping[str, str]) -> None:
+        """Log the parameters that the run does not have; in MLflow they never change."""
+        from mlflow.entities import Param
+
+        new = [Param(k, v[:_LONGEST_VALUE]) for k, v in params.items() if k not in self._params]
+        for start in range(0, len(new), _PARAMS_PER_BATCH):
+            batch = new[start : start + _PARAMS_PER_BATCH]
+            self._client.log_batch(self.run_id, params=batch)
+            self._params.update(param.key for param in batch)
+
+    def write_dataset(self, name: str, digest: str) -> None:
+        """Name the data set that the run read, unless it names one."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        if not self._has_dataset:
+            dataset = Dataset(name, digest[:12], source_type="ss3d", source=f'"{digest}"')
+            self._client.log_inputs(self.run_id, [DatasetInput(dataset)])
+            self._has_dataset = True
+
+    def write_epochs(self, reports: Sequence[EpochReport]) -> None:
+        """Log the epochs after the last one that the run has.
+
+        Their times are the run's start plus their durations, so that an epoch written twice gives
+        the same points.
+
+        Args:
+            reports: of one phase, in order, from its first epoch on.
+        """
+        batch: list[Metric] = []
+        last, seconds = self._last_epoch, self.started_at
+        for report in reports:
+            seconds += report.system.get("epoch_s", 0.0)
+            if report.epoch <= self._last_epoch:
+                continue
+            points = _points(report, int(seconds * 1000))
+            if len(batch) + len(points) > _METRICS_PER_BATCH:
+                self._post(batch, last)
+                batch = []
+            batch += points
+            last = report.epoch
+            self._written["epochs"] += 1
+        if batch:
+            self._post(batch, last)
+
+    def write_files(self, directory: Path, version: str) -> None:
+        """Upload a directory's files; the tag that says so comes last."""
+        self._client.log_artifacts(self.run_id, str(directory))
+        self.write_tags({FILES_TAG: version})
+        self._written["files"] += sum(path.is_file() for path in directory.rglob("*"))
+
+    def has_files(self, version: str) -> bool:
+        """Return whether this version of the files was uploaded completely."""
+        return self._tags.get(FILES_TAG) == version
+
+    def write_status(self, status: str, ended_at: float | None = None) -> None:
+        """Set the run's status; nothing happens if it has it."""
+        if status == self._status:
+            return
+        if status == "RUNNING":
+            self._client.update_run(self.run_id, status=status)
+        else:
+            ended_ms = None if ended_at is None else int(ended_at * 1000)
+            self._client.set_terminated(self.run_id, status, ended_ms)
+        self._status = status
+
+    def _post(self, batch: list[Metric], last_epoch: int) -> None:
+        self._client.log_batch(self.run_id, metrics=batch)
+        self._last_epoch = last_epoch
+
+    def _logged_epoch(self, run: Run) -> int:
+        """Return the last epoch that the run holds, -1 if it holds none."""
+        if MARKER not in run.data.metrics:
+            return -1
+        return max(point.step for point in self._client.get_metric_history(self.run_id, MARKER))
+
+
+def not_finite(reports: Sequence[EpochReport]) -> str:
+    """Return which metrics were NaN or infinite and when; empty if none was."""
+    epochs: dict[str, list[str]] = {}
+    for report in reports:
+        for name, value in report.metrics.items():
+            if not math.isfinite(value):
+                epochs.setdefault(name, []).append(str(report.epoch))
+    return "; ".join(f"{name} in epoch {', '.join(at)}" for name, at in sorted(epochs.items()))
+
+
+def _points(report: EpochReport, milliseconds: int) -> list[Metric]:
+    """Return an epoch's finite values; MLflow would make numbers of NaN and infinities."""
+    from mlflow.entities import Metric
+
+    values = {
+        **report.metrics,
+        **{f"system/{name}": value for name, value in report.system.items()},
+        MARKER: float(report.step),
+    }
+    return [
+        Metric(name, value, milliseconds, report.epoch)
+        for name, value in values.items()
+        if math.isfinite(value)
+    ]

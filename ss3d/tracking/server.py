@@ -1,0 +1,125 @@
+"""MLflow's own pages on the study's tracking store, on this machine only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ss3d.errors import ConfigError, ServiceError
+from ss3d.settings import Settings
+from ss3d.tracking.connection import (
+    ENVIRONMENT,
+    is_embedded,
+    make_database_folder,
+    mlflow_errors,
+    open_client,
+)
+from ss3d.tracking.naming import experiment_name, view_key
+
+HOST = "127.0.0.1"
+_START_S = 120.0
+_STOP_S = 10.0
+_STANDARD_ERROR = 2
+"""Where the server's own talk goes: standard output is for our JSON."""
+
+
+@contextlib.contextmanager
+def serve_pages(settings: Settings, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run an MLflow server on the embedded tracking store until the block ends.
+
+    A search may go on writing meanwhile. Telemetry, job execution and pickle are off.
+
+    Args:
+        settings: where the tracking store is.
+        port: on the loopback interface; 0 takes a free one.
+
+    Yields:
+        The address once it answers, and the process.
+
+    Raises:
+        ConfigError: tracking is a server already.
+        ServiceError: the server does not start, or the port is taken.
+    """
+    if not is_embedded(settings):
+        raise ConfigError(f"ui: {settings.tracking_uri} is a server already; open it in a browser")
+    make_database_folder(settings)
+    port = port or _free_port()
+    environment = {**ENVIRONMENT, **os.environ}
+    command = _command(settings, port)
+    with subprocess.Popen(command, env=environment, stdout=_STANDARD_ERROR) as process:
+        try:
+            address = f"http://{HOST}:{port}"
+            _wait_until_healthy(address, process)
+            yield address, process
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def page_of(settings: Settings, address: str, spec: Mapping[str, Any]) -> str:
+    """Return the page with a study's trials, the best first; the start page before there is any.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    client = open_client(settings)
+    with mlflow_errors(settings):
+        found = client.get_experiment_by_name(experiment_name(spec))
+    if found is None:
+        return address
+    query = f"workflowType=machine_learning&viewStateShareKey={view_key(spec['name'])}"
+    return f"{address}/#/experiments/{found.experiment_id}/runs?{query}"
+
+
+def _command(settings: Settings, port: int) -> list[str]:
+    names = ",".join(f"{host}:{port}" for host in (HOST, "localhost"))
+    options = {
+        "--backend-store-uri": settings.tracking_uri,
+        "--artifacts-destination": settings.artifact_root,
+        "--host": HOST,
+        "--port": str(port),
+        "--workers": "1",
+        "--allowed-hosts": names,
+        "--cors-allowed-origins": f"http://{HOST}:{port}",
+        "--uvicorn-opts": "--log-level warning",
+    }
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        *(x for item in options.items() for x in item),
+    ]
+
+
+def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServiceError(
+                f"MLflow's server at {address} ended with code {process.returncode}; is the port "
+                "taken? Try --port 0"
+            )
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise ServiceError(f"MLflow's server at {address} did not answer within {_START_S:.0f} s")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

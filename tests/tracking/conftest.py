@@ -1,0 +1,54 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tracking_records import STUDY_SPEC, write_best
+
+from ss3d.settings import Settings
+from ss3d.store import layout
+from ss3d.store.bundle import put_bundle
+from ss3d.store.directory import DirectoryStore
+from ss3d.tracking.connection import open_client
+from ss3d.trial.records import TrialRecord
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database; making one takes seconds, copying it does not."""
+    home = tmp_path_factory.mktemp("mlflow")
+    open_client(Settings(home=home))
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def settings(migrated_database: Path, tmp_path: Path) -> Settings:
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copyfile(migrated_database, home / "mlflow.db")
+    return Settings(home=home)
+
+
+@pytest.fixture
+def store(settings: Settings) -> DirectoryStore:
+    return DirectoryStore(Path(settings.store_address))
+
+
+@pytest.fixture
+def put_trial(store: DirectoryStore, tmp_path: Path) -> Callable[[TrialRecord], None]:
+    """Write a trial into the store as the driver would, with best weights if it is complete."""
+
+    def put(record: TrialRecord) -> None:
+        spec = record.spec
+        if store.get(layout.study("demo", "study.json")) is None:
+            store.put_new(layout.study("demo", "study.json"), json.dumps(STUDY_SPEC).encode())
+        store.put_new(layout.trial("demo", spec.trial, "spec.json"), spec.to_json())
+        if record.state == "complete":
+            best = tmp_path / f"best-{spec.trial}"
+            write_best(best, spec.config, seed=layout.trial_number(spec.trial))
+            put_bundle(store, layout.trial("demo", spec.trial, "best"), best)
+        if record.result is not None:
+            store.put_new(layout.trial("demo", spec.trial, "result.json"), record.result.to_json())
+
+    return put

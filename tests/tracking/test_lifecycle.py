@@ -1,0 +1,136 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from tracking_records import make_trial
+from typer.testing import CliRunner, Result
+
+from ss3d.cli import lifecycle
+from ss3d.errors import CheckpointError, ConfigError, DataError
+from ss3d.report.clouds import read_ply
+from ss3d.settings import Settings
+from ss3d.store import layout
+from ss3d.store.directory import DirectoryStore
+from ss3d.trial.records import TrialRecord
+
+
+def invoke(*arguments: object) -> Result:
+    app = typer.Typer()
+    for command in (lifecycle.promote, lifecycle.predict, lifecycle.sync):
+        app.command()(command)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def run(*arguments: object) -> dict:
+    outcome = invoke(*arguments)
+    if outcome.exception is not None:
+        raise outcome.exception
+    return json.loads(outcome.stdout)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "chair.png"
+    Image.fromarray(np.full((80, 60, 4), 200, dtype=np.uint8)).save(path)
+    return path
+
+
+def test_from_a_study_to_a_cloud(
+    settings: Settings, put_trial: Callable[[TrialRecord], None], image: Path, tmp_path: Path
+) -> None:
+    put_trial(make_trial(0, "complete"))
+    home = ("--home", settings.home, "--json")
+    assert run("sync", "demo", *home)["trials"] == 1
+    promoted = run("promote", "demo", "--model", "chairs", *home)
+    assert promoted == {
+        "model": "chairs",
+        "version": 1,
+        "alias": "champion",
+        "study": "demo",
+        "trial": "t00000",
+        "previous": None,
+    }
+    output, picture = tmp_path / "new" / "chair.ply", tmp_path / "shown" / "p.png"
+    model = ("--model", "models:/chairs@champion")
+    shown = run("predict", image, *model, "-o", output, "--picture", picture, *home)
+    assert shown["predictions"] == [{"image": str(image), "cloud": str(output), "num_points": 64}]
+    assert read_ply(output).shape == (64, 3)
+    with Image.open(picture) as drawn:
+        assert drawn.width > 500
+    run("predict", image, image, *model, "-o", tmp_path / "clouds", *home)
+    names = sorted(path.name for path in (tmp_path / "clouds").iterdir())
+    assert names == ["chair-2.ply", "chair.ply"]
+
+
+def test_a_corrupt_image_is_named_before_the_model_is_loaded(
+    settings: Settings, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG not really")
+    with pytest.raises(DataError, match=r"bad\.png: not a readable image"):
+        run("predict", bad, "--model", "nowhere", "-o", tmp_path / "c.ply", "--json")
+
+
+def test_several_images_need_a_folder() -> None:
+    images = [Path("a.png"), Path("b/a.png")]
+    assert lifecycle.cloud_paths(images, Path("out")) == [Path("out/a.ply"), Path("out/a-2.ply")]
+    assert lifecycle.cloud_paths(images[:1], Path("x.npy")) == [Path("x.npy")]
+    with pytest.raises(ConfigError, match="2 images; name a folder"):
+        lifecycle.cloud_paths(images, Path("out.ply"))
+    with pytest.raises(ConfigError, match=r"expected \.ply, \.npy or a folder"):
+        lifecycle.cloud_paths(images[:1], Path("out.obj"))
+
+
+def test_a_store_elsewhere_is_named_by_store(
+    settings: Settings, put_trial: Callable[[TrialRecord], None], image: Path, tmp_path: Path
+) -> None:
+    put_trial(make_trial(0, "complete"))
+    elsewhere = shutil.move(settings.store_address, tmp_path / "elsewhere")
+    home = ("--home", settings.home, "--json")
+    with pytest.raises(ConfigError, match="not in the store"):
+        run("sync", "demo", *home)
+    home += ("--store", elsewhere)
+    assert run("sync", "demo", *home)["trials"] == 1
+    assert run("promote", "demo/t00000", "--model", "chairs", *home)["version"] == 1
+    output = tmp_path / "chair.npy"
+    run("predict", image, "--model", "demo/t00000", "-o", output, *home)
+    assert np.load(output).shape == (64, 3)
+
+
+def test_a_person_reads_which_trial_of_which_study_was_promoted(
+    settings: Settings, put_trial: Callable[[TrialRecord], None]
+) -> None:
+    put_trial(make_trial(0, "complete"))
+    outcome = invoke("promote", "demo", "--model", "chairs", "--home", settings.home)
+    assert outcome.stdout.startswith("demo/t00000 is version 1 of chairs and its champion")
+
+
+def test_where_is_refused_for_a_trial_that_is_named(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match="demo/t00000 names one already"):
+        run(
+            *("promote", "demo/t00000", "--where", "data.labeled_ratio=0.2"),
+            *("--model", "chairs", "--home", settings.home),
+        )
+
+
+def test_sync_names_what_is_damaged_and_writes_the_rest(
+    settings: Settings, store: DirectoryStore, put_trial: Callable[[TrialRecord], None]
+) -> None:
+    for number in range(3):
+        put_trial(make_trial(number, "complete"))
+    root = Path(settings.store_address)
+    (root / layout.trial("demo", "t00000", "result.json")).write_bytes(b"{")
+    (root / layout.trial("demo", "t00001", "best", "student.safetensors")).write_bytes(b"cut")
+    outcome = invoke("sync", "demo", "--home", settings.home, "--json")
+    assert isinstance(outcome.exception, CheckpointError)
+    assert outcome.exception.exit_code == 3
+    value = json.loads(outcome.stdout)
+    assert set(value["problems"]) == {"trial demo/t00000", "trial demo/t00001"}
+    assert value["trials"] == 2
+    assert value["files"] > 0
+    assert "trial demo/t00001: " in outcome.stderr
