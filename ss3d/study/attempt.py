@@ -1,0 +1,236 @@
+"""What a worker does with a job: an attempt that goes on from the newest checkpoint.
+
+Knows the store and the trial, but not Ray.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from ss3d.config import canonical_json
+from ss3d.data.loader import TrialData
+from ss3d.errors import CheckpointError, ConflictError, ServiceError, Ss3dError
+from ss3d.store import layout
+from ss3d.store.bundle import get_bundle
+from ss3d.study.job import Job, Place, Progress
+from ss3d.study.patience import patiently
+from ss3d.study.spool import Entry, Kind
+from ss3d.study.uploader import checkpoints
+from ss3d.study.worker import Worker
+from ss3d.trial.checkpoint import load_state, save_state
+from ss3d.trial.export import export_best
+from ss3d.trial.records import SCHEMA, EpochReport, TrialSpec
+from ss3d.trial.run import run_trial
+from ss3d.trial.spec import machine, versions
+from ss3d.trial.state import TrialState, new_state, pretrained_state
+from ss3d.trial.weights import cached_weights
+
+log = logging.getLogger(__name__)
+
+
+def run_job(worker: Worker, job: Job) -> Iterator[Progress]:
+    """Train a job epoch by epoch; the last progress is done.
+
+    A failure of the job itself is a progress too: nothing is raised for it.
+
+    Raises:
+        ServiceError: store or disk are away: not the job's own failure, so it can be tried again.
+        OSError: the same.
+    """
+    number = 0
+    try:
+        number = _begin(worker, job)
+        yield from Attempt(worker, job, number).run()
+    except (ServiceError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this job's end, and is told
+        reason = str(error) if isinstance(error, Ss3dError) else repr(error)
+        log.warning("%s failed: %s", job.name, reason)
+        Attempt(worker, job, number).keep_log(traceback.format_exc())
+        yield Progress(number, (), is_done=True, failure=reason)
+
+
+def _begin(worker: Worker, job: Job) -> int:
+    """Record where and with what an attempt runs; return its number."""
+    folder = job_key(worker.place.study, job, "attempts")
+    facts = {"schema": SCHEMA, "machine": machine(), "versions": versions()}
+    data = canonical_json(facts | {"started_at": time.time()}).encode()
+
+    def put() -> int:
+        keys = list(worker.store.list(f"{folder}/"))
+        for key in keys:
+            blob = worker.store.get(key)
+            if blob is not None and blob.data == data:
+                return layout.attempt_and_epoch(key)[0]  # its answer was lost
+        number = 1 + max((layout.attempt_and_epoch(key)[0] for key in keys), default=0)
+        worker.store.put_new(f"{folder}/a{number}.json", data)
+        return number
+
+    while True:
+        try:
+            return patiently(put)
+        except ConflictError:
+            continue  # the worker of a lost node wrote at the same moment
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at one job."""
+
+    worker: Worker
+    job: Job
+    number: int
+
+    def run(self) -> Iterator[Progress]:
+        """Continue from the newest checkpoint, if there is one."""
+        worker = self.worker
+        spec = patiently(self._spec)
+        worker.spool.forget_refused(self._name)
+        worker.uploader.flush(self._name)
+        data = worker.data(spec)
+        state = patiently(self._newest_state) or self._first_state(spec)
+        new: list[EpochReport] = list(state.reports)
+        for report in self._epochs(state, data):
+            new.append(report)
+            if not self._is_over(state):
+                self._submit_epoch(state)
+                yield Progress(self.number, tuple(new))
+                new.clear()
+        self._submit_end(state, data)
+        worker.uploader.flush(self._name)
+        yield Progress(self.number, tuple(new), is_done=True)
+
+    def keep_log(self, text: str) -> None:
+        """Put a text beside the trial, for `ss3d show`, and wait until it is there."""
+        worker = self.worker
+        worker.spool.forget_refused(self._name)
+        files = worker.spool.folder()
+        (files / "log.txt").write_text(text)
+        self._submit(files, "file", "log", f"a{self.number}.txt")
+        try:
+            worker.uploader.flush(self._name)
+        except CheckpointError as error:
+            log.warning("%s: no log in the store: %s", self.job.name, error)
+
+    def _epochs(self, state: TrialState, data: TrialData) -> Iterator[EpochReport]:
+        if self._is_over(state):
+            return
+        for report in run_trial(state, data):
+            yield report
+            if self._is_over(state):
+                return
+
+    def _is_over(self, state: TrialState) -> bool:
+        return state.finished if self.job.kind == "trial" else state.pretrained
+
+    @property
+    def _name(self) -> str:
+        return spool_name(self.worker.place, self.job)
+
+    def _key(self, *rest: str) -> str:
+        return job_key(self.worker.place.study, self.job, *rest)
+
+    def _spec(self) -> TrialSpec:
+        key = layout.trial(self.worker.place.study, self.job.trial, "spec.json")
+        blob = self.worker.store.get(key)
+        if blob is None:
+            raise CheckpointError(f"{key} is not in the store")
+        return TrialSpec.from_json(blob.data)
+
+    def _newest_state(self) -> TrialState | None:
+        """Return the state of the newest checkpoint that is not damaged."""
+        for prefix in reversed(checkpoints(self.worker.store, self._key("checkpoints"))):
+            try:
+                return self._load(prefix, lambda path: load_state(path, self.worker.device))
+            except CheckpointError as error:
+                log.warning("%s: %s; going on from an older one", self.job.name, error)
+        return None
+
+    def _first_state(self, spec: TrialSpec) -> TrialState:
+        worker, config = self.worker, spec.config
+        if self.job.kind == "trial":
+            prefix = layout.pretrain(spec.pretrain_key, "checkpoint")
+            return patiently(
+                lambda: self._load(prefix, lambda p: pretrained_state(config, p, worker.device))
+            )
+        patiently(lambda: self._put_config(spec))
+        sha256, cache_dir = config.model.weights, Path(worker.place.cache_dir)
+        weights = cached_weights(worker.store, sha256, cache_dir) if sha256 else None
+        return new_state(config, weights, worker.device)
+
+    def _put_config(self, spec: TrialSpec) -> None:
+        """Say what is pretrained; another trial of the key, whose later phase differs, may have."""
+        data = canonical_json(spec.config.model_dump(mode="json")).encode()
+        with suppress(ConflictError):
+            self.worker.store.put_new(self._key("config.json"), data)
+
+    def _load(self, prefix: str, read: Callable[[Path], TrialState]) -> TrialState:
+        with self.worker.scratch() as folder:
+            get_bundle(self.worker.store, prefix, Path(folder) / "bundle")
+            return read(Path(folder) / "bundle")
+
+    def _submit_epoch(self, state: TrialState) -> None:
+        """Hand over a checkpoint and the reports so far."""
+        files = self.worker.spool.folder()
+        save_state(state, files)
+        name = layout.epoch_name(self.number, state.epoch)
+        self._submit(files, "checkpoint", "checkpoints", name)
+        if self.job.kind == "trial":
+            self._submit_reports(state, "epochs", f"{name}.json", is_final=False)
+
+    def _submit_end(self, state: TrialState, data: TrialData) -> None:
+        """Hand over the best weights, then the reports, then what says that all is there."""
+        store, manifest = self.worker.store, self._key("manifest.json")
+        if self.job.kind == "pretrain" and patiently(lambda: store.get(manifest)):
+            return  # another study made the same state meanwhile: its trials read that one
+        files = self.worker.spool.folder()
+        try:
+            export_best(state, data, files)
+        except SafetensorError as error:
+            raise ServiceError(f"cannot write {files}: {error}") from error
+        if self.job.kind == "trial":
+            self._submit(files, "bundle", "best")
+            name = layout.epoch_name(self.number, state.epoch)
+            self._submit_reports(state, "epochs", f"{name}.json", is_final=True)
+            return
+        self._submit(files, "shared", "checkpoint")
+        self._submit_reports(state, "epochs.json", is_final=True)
+        self._submit_json({"schema": SCHEMA, "key": self.job.key}, "manifest.json")
+
+    def _submit_reports(self, state: TrialState, *rest: str, is_final: bool) -> None:
+        reports = [report.model_dump(mode="json") for report in state.reports]
+        tree: dict[str, object] = {
+            "schema": SCHEMA,
+            "attempt": self.number,
+            "reports": reports,
+            "final": is_final,
+        }
+        self._submit_json(tree, *rest)
+
+    def _submit_json(self, tree: dict[str, object], *rest: str) -> None:
+        files = self.worker.spool.folder()
+        (files / rest[-1]).write_text(canonical_json(tree))
+        self._submit(files, "file", *rest)
+
+    def _submit(self, files: Path, kind: Kind, *rest: str) -> None:
+        self.worker.spool.submit(files, Entry(self._name, kind, self._key(*rest)))
+
+
+def spool_name(place: Place, job: Job) -> str:
+    """Return a job's name among all jobs that this node ever had for the store."""
+    return f"{place.study}.{job.name}"
+
+
+def job_key(study: str, job: Job, *rest: str) -> str:
+    """Return a key of what a job writes."""
+    if job.kind == "trial":
+        return layout.trial(study, job.trial, *rest)
+    return layout.pretrain(job.key, *rest)

@@ -1,0 +1,159 @@
+"""study.json: what a study is, written once; and its budget, which may grow."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ss3d.config import canonical_json
+from ss3d.data.dataset import open_dataset
+from ss3d.errors import ConfigError, ConflictError, RefusedError
+from ss3d.store import layout
+from ss3d.store.opening import open_store
+from ss3d.store.protocol import Store
+from ss3d.study.machine import check_fits
+from ss3d.study.soundness import late_teacher
+from ss3d.study.space import Space, load_space, parse_space
+from ss3d.study.toml_lines import TomlFile
+from ss3d.trial.history import load_study_spec, read_budget
+from ss3d.trial.records import SCHEMA
+from ss3d.trial.spec import describe_code
+
+_TABLES = ("base", "parameters", "objective", "sampler", "pruner", "resources")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks of a search; None where the file or the study decides."""
+
+    space: Path | None = None
+    data: str | None = None
+    name: str | None = None
+    trials: int | None = None
+    seed: int | None = None
+    slots: int | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that is defined in the store."""
+
+    name: str
+    spec: dict[str, Any]
+    """study.json."""
+    space: Space
+    data: str
+    """Address of the data set, now."""
+    target: int
+    """Number of trials in the budget."""
+    notes: tuple[str, ...] = ()
+    """What the user should know."""
+
+
+def define_study(store: Store, request: Request, is_local: bool = True) -> Study:
+    """Write a new study's study.json, or read that of the one to resume.
+
+    Args:
+        store: where studies are.
+        request: what the user asks.
+        is_local: whether the trials will run on this machine: then one must fit before the name
+            is taken.
+
+    Raises:
+        ConfigError: the space or the request is not valid, or there is nothing to resume.
+        RefusedError: the name is taken, or the study was made with other data or another space.
+        DataError: the data set cannot be used.
+    """
+    return _resume(store, request) if request.resume else _create(store, request, is_local)
+
+
+def _create(store: Store, request: Request, is_local: bool) -> Study:
+    if request.space is None or request.data is None:
+        raise ConfigError("search: a new study needs SPACE and --data")
+    space = load_space(request.space, request.seed)
+    if is_local:
+        check_fits(space.resources)
+    name = layout.check_study_name(request.name or space.name)
+    target = request.trials or space.budget.trials
+    data = open_store(request.data)
+    manifest = open_dataset(data).manifest
+    tree = TomlFile(space.text, str(request.space)).tree
+    spec = {
+        "schema": SCHEMA,
+        "name": name,
+        "description": space.description,
+        "seed": space.seed,
+        **{table: tree.get(table, {}) for table in _TABLES},
+        "objective": space.objective.model_dump(),
+        "sampler": space.sampler.model_dump(),
+        "pruner": space.pruner.model_dump(),
+        "strata": tree.get("strata", []),
+        "budget": {"trials": target},
+        "data": {
+            "name": manifest.name,
+            "address": data.address,
+            "content_hash": manifest.content_hash,
+        },
+        "space": space.text,
+        "code": describe_code(),
+        "created_at": time.time(),
+    }
+    try:
+        store.put_new(layout.study(name, "study.json"), canonical_json(spec).encode())
+    except ConflictError as error:
+        raise RefusedError(
+            f"study {name}: the name is taken; go on with it by --resume or choose another --name"
+        ) from error
+    return Study(name, spec, space, data.address, target, _notes(space))
+
+
+def _resume(store: Store, request: Request) -> Study:
+    name = request.name or (load_space(request.space).name if request.space else None)
+    if name is None:
+        raise ConfigError("search --resume: say which study by --name or SPACE")
+    spec = load_study_spec(store, name)
+    file = TomlFile(spec["space"], f"study.json of {name}")
+    if request.space and TomlFile.read(request.space).tree != file.tree:
+        raise RefusedError(
+            f"study {name} was made with another search space than {request.space} is now; "
+            "start a new study by --name, or resume without SPACE"
+        )
+    if request.seed not in (None, spec["seed"]):
+        raise RefusedError(f"study {name} has seed {spec['seed']}; a study is immutable")
+    data = request.data or spec["data"]["address"]
+    content_hash = open_dataset(open_store(data)).manifest.content_hash
+    if content_hash != spec["data"]["content_hash"]:
+        raise RefusedError(
+            f"study {name} was made with data {spec['data']['content_hash'][:12]}…, {data} is "
+            f"{content_hash[:12]}…; resume it with its own data"
+        )
+    space = parse_space(file, name, spec["seed"])
+    notes = _notes(space)
+    if spec["code"] != describe_code():
+        notes += ("the code or its versions changed since the study began; its keys are kept",)
+    return Study(name, spec, space, data, read_budget(store, name, spec), notes)
+
+
+def extend_budget(store: Store, study: Study, wanted: int | None) -> Study:
+    """Write a larger budget, if it is one; only the holder of the study's lease may.
+
+    Raises:
+        RefusedError: it is smaller than what holds.
+    """
+    target = read_budget(store, study.name, study.spec)
+    if wanted is None or wanted == target:
+        return replace(study, target=target)
+    if wanted < target:
+        raise RefusedError(f"study {study.name} has a budget of {target} trials; it can only grow")
+    number = 2 + len(list(store.list(layout.study(study.name, "budget") + "/")))
+    data = canonical_json({"schema": SCHEMA, "trials": wanted}).encode()
+    store.put_new(layout.study(study.name, "budget", f"{number:04d}.json"), data)
+    return replace(study, target=wanted)
+
+
+def _notes(space: Space) -> tuple[str, ...]:
+    note = late_teacher(space.base, space.parameters)
+    return (note,) if note else ()

@@ -1,0 +1,223 @@
+"""A search from beginning to end: define, lease, reconcile, run, report."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ss3d.errors import RefusedError
+from ss3d.settings import Settings
+from ss3d.store import layout
+from ss3d.store.lease import take_lease
+from ss3d.store.opening import open_store
+from ss3d.store.protocol import Store
+from ss3d.study.board import Board
+from ss3d.study.definition import Request, Study, define_study, extend_budget
+from ss3d.study.environment import prepare_environment
+from ss3d.study.job import Place
+from ss3d.study.journal import Journal
+from ss3d.study.live import Snapshot, take_snapshot
+from ss3d.study.proposals import frozen_trial
+from ss3d.study.proposer import Proposer, is_pretrained
+from ss3d.study.reconcile import Agreement, reconcile
+from ss3d.study.recorder import Projector, Recorder
+from ss3d.study.rungs import MedianRule, NeverStop, Rule, SuccessiveHalving, first_rung
+from ss3d.study.space import Space
+from ss3d.study.spool import Spool
+from ss3d.study.tables import Asha, Median, NoPruner
+from ss3d.study.uploader import drain
+
+_LEAVING_S = 5.0
+"""How long an interrupted search still tries to write what happened."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """What was found before anything ran."""
+
+    study: Study
+    num_finished: int
+    """Trials with a result in the store."""
+    num_told: int
+    """Trials that are finished in Optuna's journal."""
+    num_live: int
+    """Trials that go on under their number."""
+    num_committed: int
+    """Results that were ready in the store and have been written now."""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Where a search shows itself; every call must be quick."""
+
+    on_start: Callable[[Started], None] = lambda started: None
+    on_update: Callable[[Snapshot], None] = lambda snapshot: None
+    period_s: float = 0.5
+
+
+def search(
+    request: Request, settings: Settings, projector: Projector | None, watcher: Watcher
+) -> Snapshot:
+    """Run a search until its budget is used; the store then has one result per trial.
+
+    Args:
+        request: what to search, or which study to resume.
+        settings: where the store, Optuna's journal and Ray are.
+        projector: shows records elsewhere.
+        watcher: is told how it goes.
+
+    Raises:
+        ConfigError: the space or the request is not valid.
+        RefusedError: the name is taken, or another driver runs this study.
+        KeyboardInterrupt: SIGINT or SIGTERM; everything can be resumed.
+    """
+    store = open_store(settings.store_address)
+    study = define_study(store, request, is_local=not settings.ray_address)
+    key = layout.study(study.name, "driver.lease")
+    interrupted, lost = threading.Event(), threading.Event()
+
+    def on_lost() -> None:
+        lost.set()
+        interrupted.set()
+
+    with take_lease(store, key, f"study {study.name}", on_lost=on_lost):
+        study = extend_budget(store, study, request.trials)
+        session = _Session(study, store, settings, projector, watcher, interrupted)
+        try:
+            return session.run(request.slots)
+        except KeyboardInterrupt:
+            if lost.is_set():
+                raise RefusedError(f"study {study.name} was taken over by another driver") from None
+            raise
+
+
+class _Session:
+    """A study with its lease held: reconciles, runs, and leaves everything resumable."""
+
+    def __init__(
+        self,
+        study: Study,
+        store: Store,
+        settings: Settings,
+        projector: Projector | None,
+        watcher: Watcher,
+        interrupted: threading.Event,
+    ) -> None:
+        self._study = study
+        self._store = store
+        self._settings = settings
+        self._watcher = watcher
+        self._interrupted = interrupted
+        self._started = time.monotonic()
+        self._shown = 0.0
+        objective = study.space.objective
+        agreement = reconcile(store, study.name, objective.metric)
+        journal = Journal(settings.study_journal, study.name, objective.direction)
+        self._board = Board(
+            study.space, make_rule(study.space), study.target, dict(agreement.decided)
+        )
+        data_hash = study.spec["data"]["content_hash"]
+        self._proposer = Proposer(self._board, store, study.name, data_hash)
+        self._recorder = Recorder(self._board, store, journal, projector)
+        if projector:
+            _show_earlier(study, agreement, projector)
+        self._begin(agreement, journal)
+
+    def run(self, slots: int | None) -> Snapshot:
+        """Run until no job is left; write all that happened in any case."""
+        self._proposer.start()
+        self._recorder.start()
+        try:
+            if not self._board.is_exhausted():
+                self._run_jobs(slots)
+        finally:
+            self._proposer.close()
+            self._recorder.close(self._interrupted.is_set, _LEAVING_S)
+        if self._failure:
+            raise self._failure
+        drain(Spool(self._settings.cache_dir, self._store.address), self._store, _LEAVING_S)
+        snapshot = take_snapshot(self._board, self._started, self._num_before)
+        self._watcher.on_update(snapshot)
+        return snapshot
+
+    def _begin(self, agreement: Agreement, journal: Journal) -> None:
+        """Put all trials of earlier sessions on the board and say what was found."""
+        metric = self._study.space.objective.metric
+        told = journal.agree([frozen_trial(r.spec, r.result, metric) for r in agreement.trials])
+        for record in agreement.trials:
+            if record.result:
+                self._board.add_finished(record.spec, record.result)
+            else:
+                is_ready = is_pretrained(self._store, record.spec.pretrain_key)
+                self._board.add(record.spec, is_ready, record.reports)
+        self._num_before = sum(record.result is not None for record in agreement.trials)
+        self._watcher.on_start(
+            Started(
+                study=self._study,
+                num_finished=self._num_before,
+                num_told=told,
+                num_live=len(agreement.trials) - self._num_before,
+                num_committed=agreement.num_committed,
+            )
+        )
+
+    def _run_jobs(self, slots: int | None) -> None:
+        prepare_environment(self._settings.home)
+        from ss3d.study.session import ray_session, run_jobs  # Ray reads it at import
+
+        resources = self._study.space.resources
+        place = Place(
+            study=self._study.name,
+            store=self._store.address,
+            data=open_store(self._study.data).address,
+            cache_dir=str(self._settings.cache_dir),
+            use_gpu=resources.gpus > 0,
+        )
+        try:
+            with ray_session(self._settings, resources, slots) as fitting:
+                self._board.widen(fitting)
+                run_jobs(self._board, place, self._interrupted, self._beat)
+        except KeyboardInterrupt:
+            self._interrupted.set()
+            if self._failure:
+                raise self._failure from None
+            raise
+
+    def _beat(self) -> None:
+        """Show the search now and then; leave if a thread cannot go on."""
+        now = time.monotonic()
+        if now - self._shown > self._watcher.period_s:
+            self._shown = now
+            self._watcher.on_update(take_snapshot(self._board, self._started, self._num_before))
+        if self._failure:
+            self._interrupted.set()
+
+    @property
+    def _failure(self) -> Exception | None:
+        return self._proposer.failure or self._recorder.failure
+
+
+def _show_earlier(study: Study, agreement: Agreement, projector: Projector) -> None:
+    """Show what earlier sessions finished: the one that did may have died before it was shown."""
+    projector.study(study.spec)
+    for pretrain in agreement.pretrains:
+        if pretrain.complete:
+            projector.pretrain(pretrain)
+    for record in agreement.trials:
+        if record.result:
+            projector.trial(record)
+
+
+def make_rule(space: Space) -> Rule:
+    """Return the stopping rule that a space asks for."""
+    match space.pruner:
+        case Asha() as asha:
+            first = asha.first_rung or first_rung(space.base.semi.epochs)
+            return SuccessiveHalving(first, asha.reduction_factor)
+        case Median() as median:
+            first = median.first_rung or first_rung(space.base.semi.epochs)
+            return MedianRule(first, median.min_trials)
+        case NoPruner():
+            return NeverStop()

@@ -1,0 +1,93 @@
+"""What a session knows of one trial and of one shared pretrained state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from optuna.trial import FrozenTrial
+
+from ss3d.trial.records import (
+    EpochReport,
+    PretrainRecord,
+    TrialRecord,
+    TrialResult,
+    TrialSpec,
+    TrialStatus,
+)
+
+KeyState = Literal["ready", "waiting", "running", "failed"]
+
+
+@dataclass
+class Entry:
+    """One trial of the study."""
+
+    spec: TrialSpec
+    frozen: FrozenTrial
+    reports: dict[tuple[str, int], EpochReport] = field(default_factory=dict)
+    attempt: int = 1
+    state: TrialStatus = "running"
+    reason: str = ""
+    finished_at: float = 0.0
+    is_committed: bool = False
+
+    def keep(self, reports: Iterable[EpochReport]) -> None:
+        """Add reports; the newer one of an epoch holds."""
+        self.reports |= {(report.phase, report.epoch): report for report in reports}
+
+    def record(self, metric: str) -> TrialRecord:
+        """Return the trial as it is now; with its result as soon as the store has it."""
+        result = self.result(metric) if self.is_committed else None
+        return TrialRecord(spec=self.spec, result=result, reports=self._ordered())
+
+    def result(self, metric: str) -> TrialResult:
+        """Return the result of a trial that ended."""
+        reports = self._ordered()
+        has_value = self.state != "failed" and reports and metric in reports[-1].metrics
+        return TrialResult(
+            study=self.spec.study,
+            trial=self.spec.trial,
+            state=self.state,
+            values={metric: reports[-1].metrics[metric]} if has_value else {},
+            reports=reports,
+            seconds=seconds_of(reports),
+            attempt=self.attempt,
+            reason=self.reason,
+            finished_at=self.finished_at,
+        )
+
+    def _ordered(self) -> tuple[EpochReport, ...]:
+        return tuple(report for _, report in sorted(self.reports.items()))
+
+
+@dataclass
+class Pretrain:
+    """One shared pretrained state that the session needs."""
+
+    state: KeyState
+    spec: TrialSpec
+    """Of one of the trials that wait for it."""
+    reports: dict[tuple[str, int], EpochReport] = field(default_factory=dict)
+    reason: str = ""
+
+    def keep(self, reports: Iterable[EpochReport]) -> None:
+        """Add reports; the newer one of an epoch holds."""
+        self.reports |= {(report.phase, report.epoch): report for report in reports}
+
+    def record(self, key: str) -> PretrainRecord:
+        """Return the pretrained state as far as it got."""
+        reports = tuple(report for _, report in sorted(self.reports.items()))
+        return PretrainRecord(
+            key=key,
+            config=self.spec.config,
+            reports=reports,
+            seconds=seconds_of(reports),
+            complete=self.state == "ready",
+        )
+
+
+def seconds_of(reports: Iterable[EpochReport]) -> float:
+    """Return the seconds that epochs took."""
+    return sum(report.system["epoch_s"] for report in reports)

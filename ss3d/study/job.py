@@ -1,0 +1,70 @@
+"""What a worker is handed, and what it answers: plain values, as Ray carries them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from ss3d.trial.records import EpochReport
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial, or the pretraining that several trials share."""
+
+    kind: Literal["trial", "pretrain"]
+    trial: str
+    """The trial; of a pretrain, one of those that wait for it and have its configuration."""
+    key: str
+    """The pretrain key."""
+
+    @property
+    def name(self) -> str:
+        """Return a short unique name."""
+        return self.trial if self.kind == "trial" else f"pretrain-{self.key[:12]}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker finds things; the same on every node."""
+
+    study: str
+    store: str
+    data: str
+    cache_dir: str
+    use_gpu: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a worker reports after each epoch."""
+
+    attempt: int
+    reports: tuple[EpochReport, ...]
+    """New ones; the first of an attempt brings all that were known before."""
+    is_done: bool = False
+    failure: str = ""
+    """Why the job failed by itself; empty otherwise."""
+
+    def to_json(self) -> str:
+        """Return one text, which Tune's result dictionaries leave alone."""
+        tree = asdict(self) | {"reports": [r.model_dump(mode="json") for r in self.reports]}
+        return json.dumps(tree)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        tree = json.loads(text)
+        reports = tuple(EpochReport.model_validate(report) for report in tree.pop("reports"))
+        return cls(reports=reports, **tree)
+
+
+def to_config(job: Job, place: Place) -> dict[str, Any]:
+    """Return what Tune hands to the worker."""
+    return {"job": asdict(job), "place": asdict(place)}
+
+
+def from_config(config: dict[str, Any]) -> tuple[Job, Place]:
+    """Undo `to_config`."""
+    return Job(**config["job"]), Place(**config["place"])

@@ -1,0 +1,138 @@
+"""What a search looks like at this moment, as plain values for a table."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from ss3d.study.board import Board
+from ss3d.study.entries import Entry, Pretrain
+
+
+@dataclass(frozen=True)
+class TrialLine:
+    """One trial."""
+
+    trial: str
+    state: str
+    """`waiting`, or a state of TrialResult."""
+    epoch: int
+    num_epochs: int
+    value: float | None
+    params: dict[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True)
+class PretrainLine:
+    """One shared pretraining of this session."""
+
+    key: str
+    state: str
+    epoch: int
+    num_epochs: int
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best complete trial of a stratum."""
+
+    stratum: dict[str, Any]
+    trial: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A search at one moment."""
+
+    target: int
+    counts: dict[str, int]
+    trials: tuple[TrialLine, ...]
+    pretrains: tuple[PretrainLine, ...]
+    best: tuple[Best, ...]
+    seconds: float
+    """Since the session began."""
+    eta_s: float | None
+
+
+def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
+    """Return the board as plain values.
+
+    Args:
+        board: of the session.
+        started: `time.monotonic()` at its beginning.
+        num_before: trials that earlier sessions had finished.
+    """
+    with board.changed:
+        running = {job.trial for job in board.live.values() if job.kind == "trial"}
+        entries = sorted(board.trials.items())
+        trials = tuple(_trial(trial, entry, board, running) for trial, entry in entries)
+        pretrains = tuple(
+            _pretrain(key, pretrain, board)
+            for key, pretrain in board.pretrains.items()
+            if pretrain.reports or pretrain.state == "running"
+        )
+    counts = Counter(line.state for line in trials)
+    seconds = time.monotonic() - started
+    ended = sum(counts[state] for state in ("complete", "pruned", "failed"))
+    here = ended - num_before
+    return Snapshot(
+        target=board.target,
+        counts=dict(counts),
+        trials=trials,
+        pretrains=pretrains,
+        best=_best(board, trials),
+        seconds=seconds,
+        eta_s=seconds / here * (board.target - ended) if here > 0 else None,
+    )
+
+
+def _trial(trial: str, entry: Entry, board: Board, running: set[str]) -> TrialLine:
+    is_waiting = entry.state == "running" and trial not in running
+    metric = board.space.objective.metric
+    epoch, value = _last(entry, metric)
+    return TrialLine(
+        trial=trial,
+        state="waiting" if is_waiting else entry.state,
+        epoch=epoch,
+        num_epochs=entry.spec.config.semi.epochs,
+        value=value,
+        params=entry.spec.params,
+        reason=entry.reason,
+    )
+
+
+def _pretrain(key: str, pretrain: Pretrain, board: Board) -> PretrainLine:
+    epoch, value = _last(pretrain, board.space.objective.metric)
+    num_epochs = pretrain.spec.config.pretrain.epochs
+    return PretrainLine(key[:8], pretrain.state, epoch, num_epochs, value)
+
+
+def _last(entry: Entry | Pretrain, metric: str) -> tuple[int, float | None]:
+    """Return the newest epoch and its objective."""
+    if not entry.reports:
+        return 0, None
+    report = entry.reports[max(entry.reports)]
+    return report.epoch, report.metrics.get(metric)
+
+
+def _best(board: Board, trials: tuple[TrialLine, ...]) -> tuple[Best, ...]:
+    """Return the best complete trial of each stratum that has one."""
+    sign = 1 if board.space.objective.direction == "minimize" else -1
+    found = []
+    for stratum in board.space.strata:
+        candidates = [
+            (sign * line.value, line.trial, line.value)
+            for line in trials
+            if line.state == "complete"
+            and line.value is not None
+            and all(line.params[path] == value for path, value in stratum.items())
+        ]
+        if candidates:
+            _, trial, value = min(candidates)
+            found.append(Best(stratum, trial, value))
+    return tuple(found)

@@ -1,0 +1,98 @@
+"""The thread that proposes: asks the sampler, computes keys, seals spec.json, fills the board."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from ss3d.store import layout
+from ss3d.store.protocol import Store
+from ss3d.study.board import Board
+from ss3d.study.patience import GaveUpError, patiently, put_once
+from ss3d.study.proposals import Proposal, propose
+from ss3d.trial.records import TrialSpec
+from ss3d.trial.spec import code_version, pretrain_key, versions
+
+_POLL_S = 1.0
+
+
+class Proposer:
+    """Keeps one trial more on the board than workers can take.
+
+    So with one slot, trial n is proposed when trial n - 2 is told: always from the same knowledge.
+
+    Args:
+        board: takes the trials.
+        store: takes their specs, before they start.
+        study: the study's name.
+        data_hash: of the data set.
+    """
+
+    def __init__(self, board: Board, store: Store, study: str, data_hash: str) -> None:
+        self._board = board
+        self._store = store
+        self._study = study
+        self._data_hash = data_hash
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
+        self.failure: Exception | None = None
+        """Why no more trials come, if something is wrong."""
+
+    def start(self) -> None:
+        """Begin to propose."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the trial that is being sealed."""
+        self._ended.set()
+        with self._board.changed:
+            self._board.changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.is_set():
+                number = self._board.next_number()
+                if number is None:
+                    with self._board.changed:
+                        self._board.changed.wait(_POLL_S)
+                else:
+                    self._propose(number)
+        except GaveUpError:
+            return
+        except Exception as error:  # noqa: BLE001 - the driver raises it: nothing is swallowed
+            self.failure = error
+
+    def _propose(self, number: int) -> None:
+        space = self._board.space
+        proposal = propose(space, self._board.history(), number)
+        spec = self._seal(number, proposal)
+        key = layout.trial(self._study, spec.trial, "spec.json")
+        patiently(lambda: put_once(self._store, key, spec.to_json()), self._ended)
+        self._board.add(spec, self._is_ready(spec.pretrain_key))
+
+    def _seal(self, number: int, proposal: Proposal) -> TrialSpec:
+        space = self._board.space
+        config = space.base.override(proposal.params)
+        return TrialSpec(
+            study=self._study,
+            trial=layout.trial_id(number),
+            params=proposal.params,
+            distributions=proposal.distributions,
+            stratum=space.stratum(number),
+            config=config,
+            pretrain_key=pretrain_key(config, self._data_hash),
+            code_version=code_version(),
+            data_hash=self._data_hash,
+            versions=versions(),
+            attrs={"internal": proposal.internal, "system": proposal.system_attrs},
+            proposed_at=time.time(),
+        )
+
+    def _is_ready(self, key: str) -> bool:
+        return patiently(lambda: is_pretrained(self._store, key), self._ended)
+
+
+def is_pretrained(store: Store, key: str) -> bool:
+    """Return whether a shared pretrained state is complete in the store."""
+    return store.get(layout.pretrain(key, "manifest.json")) is not None

@@ -1,0 +1,128 @@
+"""The thread that writes: results, decisions, Optuna's journal, and what MLflow shows.
+
+It is the only writer of results. Nothing in Tune's loop waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from ss3d.config import canonical_json
+from ss3d.store import layout
+from ss3d.store.protocol import Store
+from ss3d.study.board import Board
+from ss3d.study.events import Decided, Ended, Event, PretrainEvent, Reported, Sealed
+from ss3d.study.journal import Journal
+from ss3d.study.patience import GaveUpError, patiently, put_once
+from ss3d.study.proposals import frozen_trial
+from ss3d.study.rungs import Decision
+from ss3d.trial.records import SCHEMA, PretrainRecord, TrialRecord
+
+_POLL_S = 0.2
+
+
+class Projector(Protocol):
+    """Shows records elsewhere; takes the whole record each time and never waits."""
+
+    def study(self, study_spec: Mapping[str, Any]) -> None:
+        """Show a study, to which all later records belong."""
+
+    def trial(self, record: TrialRecord) -> None:
+        """Show a trial as it is now."""
+
+    def pretrain(self, record: PretrainRecord) -> None:
+        """Show a shared pretraining as it is now."""
+
+
+class Recorder:
+    """Writes what happened on the board, in order.
+
+    Args:
+        board: whose events are written.
+        store: takes results and decisions.
+        journal: Optuna's copy.
+        projector: shows records; None shows nothing.
+    """
+
+    def __init__(
+        self, board: Board, store: Store, journal: Journal, projector: Projector | None
+    ) -> None:
+        self._board = board
+        self._store = store
+        self._journal = journal
+        self._projector = projector
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self.failure: Exception | None = None
+        """Why nothing is written any more, if something is wrong."""
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def close(self, hurry: Callable[[], bool], patience_s: float) -> None:
+        """Write all that happened, then stop.
+
+        Args:
+            hurry: asked again and again; True gives up on a store that stays away.
+            patience_s: seconds to go on after that.
+        """
+        self._board.events.put(None)
+        while self._thread.is_alive() and not hurry():
+            self._thread.join(_POLL_S)
+        self._thread.join(patience_s)
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (event := self._board.events.get()) is not None:
+                self._write(event)
+        except GaveUpError:
+            return
+        except Exception as error:  # noqa: BLE001 - the driver raises it: nothing is swallowed
+            self.failure = error
+
+    def _write(self, event: Event) -> None:
+        match event:
+            case Sealed(trial):
+                frozen = self._board.trials[trial].frozen
+                self._journal.start(layout.trial_number(trial), frozen)
+                self._show(trial)
+            case Reported(trial):
+                self._show(trial)
+            case Decided(trial, epoch, decision):
+                self._put_decision(trial, epoch, decision)
+            case Ended(trial):
+                self._commit(trial)
+            case PretrainEvent(key):
+                if self._projector:
+                    self._projector.pretrain(self._board.pretrain_record(key))
+
+    def _show(self, trial: str) -> None:
+        if self._projector:
+            self._projector.trial(self._board.record(trial))
+
+    def _commit(self, trial: str) -> None:
+        """Write a result: from here on the trial is finished."""
+        spec, result = self._board.ended(trial)
+        key = layout.trial(spec.study, trial, "result.json")
+        patiently(lambda: put_once(self._store, key, result.to_json()), self._ended)
+        self._board.committed(trial, result)
+        frozen = frozen_trial(spec, result, self._board.space.objective.metric)
+        self._journal.finish(layout.trial_number(trial), frozen)
+        self._show(trial)
+
+    def _put_decision(self, trial: str, epoch: int, decision: Decision) -> None:
+        study = self._board.trials[trial].spec.study
+        key = decision_key(study, trial, epoch)
+        data = canonical_json({"schema": SCHEMA, **asdict(decision)}).encode()
+        patiently(lambda: put_once(self._store, key, data), self._ended)
+
+
+def decision_key(study: str, trial: str, epoch: int) -> str:
+    """Return the key of a decision: `decisions/t00017-e000012.json`."""
+    return layout.study(study, "decisions", f"{trial}-e{epoch:06d}.json")

@@ -1,0 +1,107 @@
+"""Tune's two plug-ins: a searcher that pops jobs, a scheduler that asks the rungs.
+
+Both only touch the board's memory: an exception or a wait here would end or stall all that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from ss3d.study.board import Board
+from ss3d.study.job import Place, Progress, to_config
+
+_IDLE_S = 0.2
+PAYLOAD = "progress"
+"""The one result that workers report: a `Progress` as JSON."""
+
+
+class Unsaved:
+    """Pickles to nothing: Tune saves its plug-ins, and nobody ever reads that back."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class JobSearcher(Unsaved, Searcher):
+    """Hands out the board's jobs.
+
+    Args:
+        board: has the jobs.
+        place: where workers find things.
+        beat: called while nothing runs; may raise KeyboardInterrupt to leave.
+    """
+
+    def __init__(self, board: Board, place: Place, beat: Callable[[], None]) -> None:
+        super().__init__()
+        self._board = board
+        self._place = place
+        self._beat = beat
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return a job, None to ask again later, or FINISHED when none will come.
+
+        While nothing runs, Tune would sleep for a second before it asks again, and hear nothing:
+        so the waiting is done here.
+        """
+        while (job := self._board.take(trial_id)) is None:
+            if self._board.is_exhausted():
+                return Searcher.FINISHED
+            if not self._board.wait_idle(_IDLE_S):
+                return None
+            self._beat()
+        return to_config(job, self._place)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the board that a job ended: finished, stopped by a rung, or lost."""
+        if error or not result or PAYLOAD not in result:
+            self._board.lose(trial_id, "its worker died without a word")
+        else:
+            self._board.end(trial_id, Progress.from_json(result[PAYLOAD]))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the store has it all."""
+
+
+class RungScheduler(Unsaved, FIFOScheduler):
+    """Continues or stops jobs as the board's rule says."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__()
+        self._board = board
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Take a worker's progress and answer CONTINUE or STOP."""
+        progress = Progress.from_json(result[PAYLOAD])
+        decision = self._board.report(trial.trial_id, progress)
+        is_stopped = decision is not None and decision.stop
+        return TrialScheduler.STOP if is_stopped else TrialScheduler.CONTINUE
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Tell the board what killed a job's last worker; the searcher does not hear it."""
+        lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
+        reason = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
+        self._board.lose(trial.trial_id, f"its worker failed several times: {reason}")
+
+
+class Heartbeat(Unsaved, Callback):
+    """Calls back at each step of Tune's loop.
+
+    Args:
+        beat: must be quick; may raise KeyboardInterrupt to leave.
+    """
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self._beat = beat
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Beat."""
+        self._beat()

@@ -1,0 +1,146 @@
+"""A Ray session of our own: started for one search, or joined at an address."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import ray
+from ray import tune
+
+from ss3d.errors import ConfigError, ServiceError
+from ss3d.settings import Settings
+from ss3d.study.board import Board
+from ss3d.study.job import Place
+from ss3d.study.machine import check_fits, offered_cpus
+from ss3d.study.searcher import Heartbeat, JobSearcher, RungScheduler
+from ss3d.study.tables import Resources
+from ss3d.study.trainable import JobTrainable
+
+_OBJECT_STORE_BYTES = 100_000_000  # results are a few kB; Ray would take a third of the memory
+_WORKER_DEATHS = 3
+
+
+@contextmanager
+def ray_session(settings: Settings, resources: Resources, slots: int | None) -> Iterator[int]:
+    """Start or join Ray; yield how many jobs it runs at once.
+
+    Args:
+        settings: the address to join; none starts Ray on this machine, for this process alone.
+        resources: what one job occupies.
+        slots: wanted by the user, instead of what fits.
+
+    Raises:
+        ConfigError: not even one job fits.
+        ServiceError: the cluster does not answer.
+    """
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    folder = tempfile.mkdtemp(prefix="ss3d-ray-", dir="/tmp" if os.name == "posix" else None)
+    options = {"log_to_driver": False, "configure_logging": False, "namespace": "ss3d"}
+    try:
+        if settings.ray_address:
+            ray.init(settings.ray_address, **options)
+        else:
+            check_fits(resources)
+            ray.init(
+                "local",
+                num_cpus=offered_cpus(resources, slots),
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+                **options,
+            )
+        yield slots or resources.max_concurrent or _fitting(resources)
+    except ConnectionError as error:
+        raise ServiceError(f"Ray at {settings.ray_address}: {error}") from error
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_jobs(
+    board: Board, place: Place, interrupted: threading.Event, beat: Callable[[], None]
+) -> None:
+    """Run the board's jobs with Tune until none is left.
+
+    Raises:
+        KeyboardInterrupt: `interrupted` was set; running jobs die with the Ray session.
+        ServiceError: a job was lost for good, by nothing of its own; all can be resumed.
+    """
+    resources = board.space.resources
+
+    def on_step() -> None:
+        beat()
+        if interrupted.is_set() or board.loss:
+            raise KeyboardInterrupt
+
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(board.slots)
+    with tempfile.TemporaryDirectory(prefix="ss3d-tune-") as folder, _signals(interrupted):
+        tuner = tune.Tuner(
+            tune.with_resources(JobTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
+            tune_config=tune.TuneConfig(
+                search_alg=JobSearcher(board, place, on_step),
+                scheduler=RungScheduler(board),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=place.study,
+                storage_path=folder,
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS - 1),
+                callbacks=[Heartbeat(on_step)],
+            ),
+        )
+        try:
+            tuner.fit()
+        except KeyboardInterrupt:
+            if board.loss and not interrupted.is_set():
+                interrupted.set()  # nobody waits for a store that is away
+                raise ServiceError(f"{board.loss}; go on by --resume") from None
+            raise
+
+
+@contextmanager
+def _signals(interrupted: threading.Event) -> Iterator[None]:
+    """Let SIGINT and SIGTERM set the event; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    for number in numbers:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _fitting(resources: Resources) -> int:
+    """Return how many jobs fit into the cluster at once."""
+    cluster = ray.cluster_resources()
+    slots = int(cluster.get("CPU", 0) / resources.cpus)
+    if resources.gpus:
+        slots = min(slots, int(cluster.get("GPU", 0) / resources.gpus + 1e-9))
+    if slots < 1:
+        raise ConfigError(
+            f"resources: a trial asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, Ray "
+            f"has {cluster.get('CPU', 0):g} and {cluster.get('GPU', 0):g}; lower [resources]"
+        )
+    return slots

@@ -1,0 +1,121 @@
+"""Whether a search space can be searched: its paths, its objective, and the values it may propose.
+
+What is refused here is refused before trial 0, with the file's line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+from ss3d.config import TrialConfig, field_marks, unknown_path
+from ss3d.errors import ConfigError
+from ss3d.study.parameter import MOST_PROBES, Parameter, Value, thin
+from ss3d.study.tables import Tables
+from ss3d.study.toml_lines import TomlFile
+from ss3d.trial.records import VALIDATION_METRICS
+
+_MOST_OF_A_PAIR = 32
+"""Values of each of two parameters that are tried together, when all would be too many."""
+_FEWEST_MEMORIES = 4
+"""Times that the phase should last longer than the teacher's memory 1 / (1 - ema_decay)."""
+
+Combination = Mapping[str, tuple[str, Value]]
+"""By path: the key in the file and the value."""
+
+
+def check_metric(file: TomlFile, metric: str) -> None:
+    """Refuse an objective that no report of a teacher-student epoch carries.
+
+    Raises:
+        ConfigError: with the line and the nearest name.
+    """
+    if metric not in VALIDATION_METRICS:
+        near = difflib.get_close_matches(metric, VALIDATION_METRICS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        message = f"got {metric!r}, expected one of {', '.join(VALIDATION_METRICS)}{hint}"
+        raise file.error(("objective", "metric"), message)
+
+
+def check_paths(file: TomlFile, tables: Tables, base: TrialConfig) -> None:
+    """Refuse parameters that do not exist, are fixed as well, or cannot act.
+
+    Raises:
+        ConfigError: with the line of the first.
+    """
+    known = {path for path, _ in field_marks()}
+    for path in tables.parameters:
+        group, _, field = path.partition(".")
+        if path not in known:
+            raise file.error(("parameters", path), unknown_path(path).removeprefix(f"{path}: "))
+        if path in tables.base or field in tables.base.get(group, {}):
+            raise file.error(("parameters", path), "is fixed in [base] as well; remove one of them")
+        is_off = not base.semi.enabled and "semi.enabled" not in tables.parameters
+        if group == "semi" and is_off:
+            raise file.error(("parameters", path), "has no effect: semi.enabled = false in [base]")
+
+
+def check_values(file: TomlFile, base: TrialConfig, parameters: Sequence[Parameter]) -> None:
+    """Build the configuration of every value and of every pair of values.
+
+    Of a whole parameter with very many values the ends and an even sample are taken.
+
+    Raises:
+        ConfigError: one is not valid; with the line of the parameter that does not fit.
+    """
+    start = {p.path: next(p.range.probes()) for p in parameters}
+    for combination in _combinations(parameters):
+        _check(file, base, start, combination)
+
+
+def late_teacher(base: TrialConfig, parameters: Sequence[Parameter]) -> str | None:
+    """Return a warning if the slowest teacher hardly leaves the pretrained weights (method §10)."""
+    ranges = {p.path: p.range for p in parameters}
+    if "semi.ema_decay" not in ranges:
+        return None
+    decay = max(float(value) for _, value in ranges["semi.ema_decay"].probes())
+    steps = base.semi.steps
+    if "semi.steps" in ranges:
+        steps = min(int(value) for _, value in ranges["semi.steps"].probes())
+    if (1 - decay) * steps > _FEWEST_MEMORIES - 1e-6:  # 1 - 0.9998 is not quite 0.0002
+        return None
+    return (
+        f"semi.ema_decay up to {decay:g} averages over {1 / (1 - decay):.0f} steps, more than a "
+        f"quarter of semi.steps = {steps}: such a teacher hardly leaves the pretrained weights"
+    )
+
+
+def split_message(error: ConfigError) -> tuple[str, str]:
+    """Return the path that a configuration error is about, and what it says."""
+    path, _, message = str(error).splitlines()[0].partition(": ")
+    return path, message
+
+
+def _combinations(parameters: Sequence[Parameter]) -> Iterator[Combination]:
+    """Yield every value alone, then every pair."""
+    probes = {p.path: list(p.range.probes()) for p in parameters}
+    for path, values in probes.items():
+        yield from ({path: value} for value in values)
+    for (one, first), (two, second) in itertools.combinations(probes.items(), 2):
+        most = _MOST_OF_A_PAIR if len(first) * len(second) > MOST_PROBES else MOST_PROBES
+        for pair in itertools.product(thin(first, most), thin(second, most)):
+            yield dict(zip((one, two), pair, strict=True))
+
+
+def _check(file: TomlFile, base: TrialConfig, start: Combination, tried: Combination) -> None:
+    held = {**start, **tried}
+    try:
+        base.override({path: value for path, (_, value) in held.items()})
+    except ConfigError as error:
+        path, message = split_message(error)
+        owner = path if path in held else _nearest(path, [*tried, *held])
+        key = held[owner][0]
+        location = ("parameters", owner, key) if key else ("parameters", owner)
+        raise file.error(location, message) from error
+
+
+def _nearest(path: str, candidates: Sequence[str]) -> str:
+    """Return the first path of the same group; the first of all if there is none."""
+    group = path.partition(".")[0]
+    return next((c for c in candidates if c.partition(".")[0] == group), candidates[0])

@@ -1,0 +1,177 @@
+"""A search space file: what varies, what is fixed, and how the search goes on.
+
+The grammar is on one page in search_spaces/README.md. Everything is checked before trial 0: every
+unknown key, and every value that does not fit the others, is an error with the file's line.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ss3d.config import PRESETS, TrialConfig, fingerprint
+from ss3d.errors import ConfigError
+from ss3d.store.layout import check_study_name
+from ss3d.study.parameter import Choices, Parameter, Value
+from ss3d.study.ranges import read_parameter
+from ss3d.study.soundness import check_metric, check_paths, check_values, split_message
+from ss3d.study.tables import Budget, Objective, Pruner, Resources, Sampler, Tables
+from ss3d.study.toml_lines import TomlFile
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space that was checked as a whole."""
+
+    name: str
+    seed: int
+    description: str
+    base: TrialConfig
+    parameters: tuple[Parameter, ...]
+    strata: tuple[dict[str, Value], ...]
+    """Every combination of the strata's choices; one empty combination without strata."""
+    objective: Objective
+    sampler: Sampler
+    pruner: Pruner
+    budget: Budget
+    resources: Resources
+    text: str
+
+    def stratum(self, number: int) -> dict[str, Value]:
+        """Return the fixed values of a trial number: round-robin over all strata."""
+        return self.strata[number % len(self.strata)]
+
+
+def load_space(path: Path, seed: int | None = None) -> Space:
+    """Read and check a search space file.
+
+    Args:
+        path: of the TOML file.
+        seed: of the study, instead of the file's.
+
+    Raises:
+        ConfigError: anything is wrong; says the file, the line, the key, got and expected.
+    """
+    return parse_space(TomlFile.read(path), path.stem.replace("_", "-"), seed)
+
+
+def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> Space:
+    """Check a search space.
+
+    Args:
+        file: the parsed file.
+        default_name: the study's name if the file gives none.
+        seed: of the study, instead of the file's.
+
+    Raises:
+        ConfigError: anything is wrong.
+    """
+    tables = _read_tables(file)
+    seed = tables.study.seed if seed is None else seed
+    base = _read_base(file, tables.base, seed)
+    parameters = tuple(read_parameter(file, path, t) for path, t in tables.parameters.items())
+    check_metric(file, tables.objective.metric)
+    check_paths(file, tables, base)
+    check_values(file, base, parameters)
+    name = tables.study.name or default_name
+    try:
+        check_study_name(name)
+    except ConfigError as error:
+        raise file.error(("study", "name"), str(error).removeprefix("study name: ")) from error
+    return Space(
+        name=name,
+        seed=seed,
+        description=tables.study.description,
+        base=base,
+        parameters=parameters,
+        strata=_read_strata(file, tables.strata, parameters),
+        objective=tables.objective,
+        sampler=tables.sampler,
+        pruner=tables.pruner,
+        budget=tables.budget,
+        resources=tables.resources,
+        text=file.text,
+    )
+
+
+def derive_seeds(seed: int, replicate: int) -> dict[str, int]:
+    """Return the seeds of split, pretraining and teacher-student phase.
+
+    All trials of a study get the same: their differences are then differences of the parameters.
+
+    Args:
+        seed: of the study.
+        replicate: 0 in a search; another number repeats the same trials with other luck.
+    """
+    return {
+        path: int(fingerprint([seed, replicate, path])[:8], 16) >> 1
+        for path in ("data.split_seed", "pretrain.seed", "semi.seed")
+    }
+
+
+def _read_tables(file: TomlFile) -> Tables:
+    tree = {**file.tree}
+    for table, default in (("sampler", "tpe"), ("pruner", "asha")):
+        if isinstance(tree.get(table), dict):
+            tree[table] = {"name": default, **tree[table]}
+    try:
+        return Tables.model_validate(tree)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        table = str(fault["loc"][0])
+        tags = {"tpe", "random", "asha", "median", "none"} if table in ("sampler", "pruner") else ()
+        location = tuple(
+            str(p) for n, p in enumerate(fault["loc"]) if not (n == 1 and str(p) in tags)
+        )
+        raise file.error(location, _explain(fault)) from error
+
+
+def _explain(fault: Any) -> str:
+    """Return a fault of pydantic as got and expected."""
+    match fault["type"]:
+        case "extra_forbidden":
+            return "there is no such key; search_spaces/README.md lists all"
+        case "union_tag_invalid":
+            return f"got name {fault['ctx']['tag']!r}, expected {fault['ctx']['expected_tags']}"
+        case _:
+            expected = fault["msg"].removeprefix("Input should be ")
+            return f"got {fault['input']!r}, expected {expected}"
+
+
+def _read_base(file: TomlFile, table: dict[str, Any], seed: int) -> TrialConfig:
+    """Return preset, fixed values, and the seeds that the file does not fix."""
+    preset = table.get("preset", "paper")
+    if preset not in PRESETS:
+        message = f"got {preset!r}, expected one of {', '.join(PRESETS)}"
+        raise file.error(("base", "preset"), message)
+    base = TrialConfig.from_preset(preset)
+    values: dict[str, Any] = derive_seeds(seed, replicate=0)
+    for key, value in table.items():
+        if isinstance(value, dict):
+            values.update({f"{key}.{field}": item for field, item in value.items()})
+        elif key != "preset":
+            values[key] = value
+    try:
+        return base.override(values)
+    except ConfigError as error:
+        path, message = split_message(error)
+        location = path.split(".") if path.split(".")[0] in table else [path]
+        raise file.error(("base", *location), message) from error
+
+
+def _read_strata(
+    file: TomlFile, names: list[str], parameters: tuple[Parameter, ...]
+) -> tuple[dict[str, Value], ...]:
+    by_path = {parameter.path: parameter for parameter in parameters}
+    values = []
+    for name in names:
+        of = by_path[name].range if name in by_path else None
+        if not isinstance(of, Choices):
+            message = f"got {name!r}, expected parameters of type categorical"
+            raise file.error(("strata",), message)
+        values.append(of.choices)
+    return tuple(dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values))

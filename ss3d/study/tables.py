@@ -1,0 +1,98 @@
+"""The tables of a search space file, as they may be written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Table(BaseModel):
+    """Base of all tables of the file: frozen, unknown keys forbidden."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class StudyTable(Table):
+    """`[study]`."""
+
+    name: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    description: str = ""
+
+
+class Objective(Table):
+    """`[objective]`: what the sampler is told and rungs compare."""
+
+    metric: str = "val/cd_l1"
+    direction: Literal["minimize", "maximize"] = "minimize"
+
+
+class Tpe(Table):
+    """`[sampler] name = "tpe"`: Optuna's tree-structured Parzen estimator."""
+
+    name: Literal["tpe"] = "tpe"
+    n_startup_trials: Annotated[int, Field(ge=1)] = 10
+    n_ei_candidates: Annotated[int, Field(ge=1)] = 24
+    multivariate: bool = True
+    constant_liar: bool = True
+
+
+class Random(Table):
+    """`[sampler] name = "random"`."""
+
+    name: Literal["random"]
+
+
+class Asha(Table):
+    """`[pruner] name = "asha"`: asynchronous successive halving on teacher-student epochs."""
+
+    name: Literal["asha"] = "asha"
+    first_rung: Annotated[int | None, Field(ge=1)] = None
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+
+
+class Median(Table):
+    """`[pruner] name = "median"`: stop what is worse than the median of complete trials."""
+
+    name: Literal["median"]
+    first_rung: Annotated[int | None, Field(ge=1)] = None
+    min_trials: Annotated[int, Field(ge=1)] = 5
+
+
+class NoPruner(Table):
+    """`[pruner] name = "none"`."""
+
+    name: Literal["none"]
+
+
+Sampler = Tpe | Random
+Pruner = Asha | Median | NoPruner
+
+
+class Budget(Table):
+    """`[budget]`."""
+
+    trials: Annotated[int, Field(ge=1)] = 32
+
+
+class Resources(Table):
+    """`[resources]`: what one trial occupies, and how many run at once."""
+
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    max_concurrent: Annotated[int | None, Field(ge=1)] = None
+
+
+class Tables(Table):
+    """The whole file; `base` and `parameters` are read by hand, path by path."""
+
+    study: StudyTable = StudyTable()
+    objective: Objective = Objective()
+    sampler: Annotated[Tpe | Random, Field(discriminator="name")] = Tpe()
+    pruner: Annotated[Asha | Median | NoPruner, Field(discriminator="name")] = Asha()
+    budget: Budget = Budget()
+    resources: Resources = Resources()
+    strata: list[str] = []
+    base: dict[str, Any] = {}
+    parameters: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,55 @@
+"""All that Ray ever sees of a trial: one `next` per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ray import tune
+
+from ss3d.study.attempt import run_job
+from ss3d.study.job import Place, Progress, from_config
+from ss3d.study.searcher import PAYLOAD
+from ss3d.study.worker import Worker
+
+
+class JobTrainable(tune.Trainable):
+    """Runs jobs one after the other in the same process.
+
+    A class and not a function: there is no second thread that could outlive a stopped trial, and
+    the line after the last report is certain to run.
+    """
+
+    _worker: Worker | None = None
+    _progress: Iterator[Progress]
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first job; nothing is done yet, so nothing can fail here."""
+        self._progress = self.begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another job; what the stopped one holds is let go first."""
+        self.cleanup()
+        self._progress = self.begin(new_config)
+        return True
+
+    def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
+        """Yield the job's progress, epoch by epoch."""
+        job, place = from_config(config)
+        yield from run_job(self._worker_at(place), job)
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch."""
+        progress = next(self._progress)
+        return {PAYLOAD: progress.to_json(), "done": progress.is_done}
+
+    def cleanup(self) -> None:
+        """Let go of the job; nothing is waited for."""
+        close = getattr(self._progress, "close", None)
+        if close:
+            close()
+
+    def _worker_at(self, place: Place) -> Worker:
+        if self._worker is None or self._worker.place != place:
+            self._worker = Worker(place)
+        return self._worker

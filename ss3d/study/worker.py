@@ -1,0 +1,62 @@
+"""A worker process: what it has for all the jobs that it runs one after the other."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+
+from ss3d.config import fingerprint
+from ss3d.data.dataset import open_dataset
+from ss3d.data.loader import TrialData, load_data
+from ss3d.errors import DataError
+from ss3d.store.opening import open_store
+from ss3d.study.job import Place
+from ss3d.study.spool import Spool
+from ss3d.study.uploader import Uploader
+from ss3d.trial.records import TrialSpec
+
+_KEPT_DATA = 4
+"""Data configurations that a worker keeps mapped."""
+
+
+class Worker:
+    """Store, spool, uploader, device and data of one process.
+
+    Args:
+        place: where everything is.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.store = open_store(place.store)
+        self.spool = Spool(Path(place.cache_dir), place.store)
+        self.uploader = Uploader(self.spool, self.store)
+        self.device = torch.device("cuda" if place.use_gpu else "cpu")
+        self._data: dict[str, TrialData] = {}
+
+    def data(self, spec: TrialSpec) -> TrialData:
+        """Return the data of a trial, mapped once for all trials that see the same.
+
+        Raises:
+            DataError: the data set is not the one the trial was sealed with.
+        """
+        key = fingerprint(spec.config.data.model_dump(mode="json"))
+        if key not in self._data:
+            dataset = open_dataset(open_store(self.place.data))
+            if dataset.manifest.content_hash != spec.data_hash:
+                raise DataError(
+                    f"{self.place.data}: got data {dataset.manifest.content_hash[:12]}…, the study "
+                    f"was made with {spec.data_hash[:12]}…"
+                )
+            while len(self._data) >= _KEPT_DATA:
+                del self._data[next(iter(self._data))]
+            cache_dir = Path(self.place.cache_dir)
+            self._data[key] = load_data(dataset, spec.config.data, cache_dir, self.device)
+        return self._data[key]
+
+    def scratch(self) -> tempfile.TemporaryDirectory[str]:
+        """Return a folder that is removed after use, on the disk of the cache."""
+        return tempfile.TemporaryDirectory(dir=self.spool.root / "new", prefix=f"{os.getpid()}-")

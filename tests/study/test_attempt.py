@@ -1,0 +1,149 @@
+"""Attempts at jobs in this process: no Ray."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ss3d.cli.main import app
+from ss3d.config import TrialConfig
+from ss3d.data.dataset import open_dataset
+from ss3d.errors import CheckpointError, ServiceError
+from ss3d.store import layout
+from ss3d.store.bundle import read_manifest
+from ss3d.store.directory import DirectoryStore
+from ss3d.study.attempt import run_job
+from ss3d.study.job import Job, Place, Progress
+from ss3d.study.worker import Worker
+from ss3d.trial.records import TrialResult, TrialSpec
+
+KEY = "ab" * 32
+PRETRAIN, TRIAL = Job("pretrain", "t00000", KEY), Job("trial", "t00000", KEY)
+
+
+class Forgetful(DirectoryStore):
+    """A store whose first answer is lost on its way."""
+
+    has_answered = False
+
+    def put_new(self, key: str, data: bytes) -> str:
+        version = super().put_new(key, data)
+        if not self.has_answered:
+            self.has_answered = True
+            raise ServiceError("the answer was lost")
+        return version
+
+
+@pytest.fixture
+def worker(tmp_path: Path, data_folder: Path) -> Iterator[Worker]:
+    place = Place("s", str(tmp_path / "store"), str(data_folder), str(tmp_path / "cache"), False)
+    worker = Worker(place)
+    yield worker
+    worker.uploader.close(5)
+
+
+@pytest.fixture
+def sealed(worker: Worker, quick_config: TrialConfig, data_folder: Path) -> TrialSpec:
+    spec = TrialSpec(
+        study="s",
+        trial="t00000",
+        params={},
+        distributions={},
+        stratum={},
+        config=quick_config.override({"pretrain.steps": 2, "semi.steps": 2, "semi.epochs": 1}),
+        pretrain_key=KEY,
+        code_version="c",
+        data_hash=open_dataset(DirectoryStore(data_folder)).manifest.content_hash,
+        versions={},
+        attrs={},
+        proposed_at=0.0,
+    )
+    worker.store.put_new(layout.trial("s", "t00000", "spec.json"), spec.to_json())
+    return spec
+
+
+def run(worker: Worker, job: Job) -> list[Progress]:
+    return list(run_job(worker, job))
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worker: Worker) -> None:
+    config = layout.pretrain(KEY, "config.json")
+    worker.store.put_new(config, b"{}")  # of another study, whose later phase differs
+    pretrain, trial = run(worker, PRETRAIN)[-1], run(worker, TRIAL)[-1]
+    assert (pretrain.is_done, pretrain.failure, pretrain.attempt) == (True, "", 1)
+    assert (trial.is_done, trial.failure, trial.attempt) == (True, "", 1)
+    assert read_manifest(worker.store, layout.pretrain(KEY, "checkpoint"))
+    assert read_manifest(worker.store, layout.trial("s", "t00000", "best"))
+    shared = worker.store.get(config)
+    assert shared is not None
+    assert shared.data == b"{}"
+
+
+@pytest.mark.parametrize("job", [PRETRAIN, TRIAL])
+def test_the_log_of_a_failure_is_in_the_store_before_the_failure_is_told(
+    worker: Worker, job: Job
+) -> None:
+    told = next(run_job(worker, job))
+    assert (told.is_done, told.attempt) == (True, 1)
+    assert told.failure == "studies/s/trials/t00000/spec.json is not in the store"
+    folder = "studies/s/trials/t00000" if job is TRIAL else f"pretrains/ab/{KEY}"
+    log = worker.store.get(f"{folder}/log/a1.txt")
+    assert log is not None
+    assert CheckpointError.__name__ in log.data.decode()
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_disk_that_fails_is_not_the_job_s_own_failure(worker: Worker) -> None:
+    going = run_job(worker, PRETRAIN)
+    next(going)
+    worker.uploader.flush(f"s.{PRETRAIN.name}")
+    shutil.rmtree(worker.spool.root / "new")
+    (worker.spool.root / "new").write_text("no folder any more")
+    with pytest.raises(NotADirectoryError):
+        next(going)
+
+
+def test_an_attempt_whose_record_was_answered_late_is_one_attempt(worker: Worker) -> None:
+    worker.store = Forgetful(Path(worker.place.store))
+    assert run(worker, TRIAL)[-1].attempt == 1
+    assert run(worker, TRIAL)[-1].attempt == 2
+    attempts = layout.trial("s", "t00000", "attempts")
+    assert list(worker.store.list(f"{attempts}/")) == [f"{attempts}/a1.json", f"{attempts}/a2.json"]
+
+
+def test_a_failed_trial_shows_the_log_of_the_pretraining_it_waited_for(
+    worker: Worker, sealed: TrialSpec
+) -> None:
+    other = sealed.model_copy(update={"trial": "t00001", "data_hash": "0" * 64})
+    worker.store.put_new("studies/s/study.json", b"{}")
+    worker.store.put_new(layout.trial("s", "t00001", "spec.json"), other.to_json())
+    told = run(worker, Job("pretrain", "t00001", KEY))[-1]
+    assert "the study was made with" in told.failure
+    result = TrialResult(
+        study="s",
+        trial="t00001",
+        state="failed",
+        values={},
+        reports=(),
+        seconds=0.0,
+        attempt=1,
+        reason=f"its pretraining failed: {told.failure}",
+        finished_at=0.0,
+    )
+    worker.store.put_new(layout.trial("s", "t00001", "result.json"), result.to_json())
+    logs = {trial: show_log(worker, trial) for trial in ("t00000", "t00001")}
+    assert logs["t00000"] == {}  # it did not fail
+    assert list(logs["t00001"]) == ["pretrain/a1.txt"]
+    assert "DataError" in logs["t00001"]["pretrain/a1.txt"]
+
+
+def show_log(worker: Worker, trial: str) -> dict[str, str]:
+    shown = CliRunner().invoke(app, ["show", f"s/{trial}", "--store", worker.place.store, "--json"])
+    assert shown.exit_code == 0, shown.output
+    return json.loads(shown.stdout)["log"]

@@ -1,0 +1,240 @@
+"""The board as Tune's loop and the recorder use it, without either."""
+
+from __future__ import annotations
+
+import pytest
+
+from ss3d.study.board import Board
+from ss3d.study.events import Decided, Event
+from ss3d.study.job import Job, Progress
+from ss3d.study.proposals import propose
+from ss3d.study.rungs import NeverStop, Rule, SuccessiveHalving
+from ss3d.study.space import Space, parse_space
+from ss3d.study.toml_lines import TomlFile
+from ss3d.trial.records import EpochReport, TrialSpec
+
+TEXT = """
+[base]
+preset = "tiny"
+[parameters."semi.ema_decay"]
+type = "float"
+low = 0.9
+high = 0.999
+"""
+METRIC = "val/cd_l1"
+
+
+def make_space(extra: str = "") -> Space:
+    return parse_space(TomlFile(extra + TEXT, "x.toml"), "x")
+
+
+def make_board(rule: Rule | None = None, target: int = 4, space: Space | None = None) -> Board:
+    board = Board(space or make_space(), rule or NeverStop(), target, {})
+    board.widen(8)
+    return board
+
+
+def seal(board: Board, number: int, key: str = "k") -> TrialSpec:
+    proposal = propose(board.space, [], number)
+    return TrialSpec(
+        study="x",
+        trial=f"t{number:05d}",
+        params=proposal.params,
+        distributions=proposal.distributions,
+        stratum={},
+        config=board.space.base.override(proposal.params),
+        pretrain_key=key,
+        code_version="c",
+        data_hash="d",
+        versions={},
+        attrs={"internal": proposal.internal, "system": proposal.system_attrs},
+        proposed_at=0.0,
+    )
+
+
+def progress(*values: float, start: int = 0, attempt: int = 1, is_done: bool = False) -> Progress:
+    reports = tuple(
+        EpochReport(
+            phase="semi",
+            epoch=epoch,
+            step=epoch,
+            metrics={METRIC: value},
+            system={"epoch_s": 1.0},
+            digest="",
+        )
+        for epoch, value in enumerate(values, start=start)
+    )
+    return Progress(attempt, reports, is_done=is_done)
+
+
+def failed(reason: str) -> Progress:
+    return Progress(1, (), is_done=True, failure=reason)
+
+
+def events(board: Board) -> list[Event | None]:
+    found = []
+    while not board.events.empty():
+        found.append(board.events.get())
+    return found
+
+
+def test_a_pretrain_is_handed_out_once_and_trials_wait_for_it() -> None:
+    board = make_board()
+    for number in range(3):
+        board.add(seal(board, number), is_key_ready=False)
+    assert board.take("a") == Job("pretrain", "t00000", "k")
+    assert board.take("b") is None
+    board.end("a", Progress(1, (), is_done=True))
+    assert [board.take(name) for name in "bcd"] == [
+        Job("trial", f"t{number:05d}", "k") for number in range(3)
+    ]
+    assert board.take("e") is None
+
+
+def test_no_more_jobs_are_handed_out_than_there_are_slots() -> None:
+    board = make_board()
+    board.widen(1)
+    for number in range(2):
+        board.add(seal(board, number), is_key_ready=True)
+    assert board.take("a")
+    assert board.take("b") is None
+    board.end("a", progress(5.0, 4.0, is_done=True))
+    assert board.take("b") == Job("trial", "t00001", "k")
+
+
+def test_a_trial_that_the_rule_stops_is_pruned_with_a_reason() -> None:
+    board = make_board(SuccessiveHalving(first_rung=1, factor=2))
+    for number in range(2):
+        board.add(seal(board, number), is_key_ready=True)
+        board.take(f"tune{number}")
+    going = board.report("tune0", progress(9.0, 3.0))
+    stopped = board.report("tune1", progress(9.0, 4.0))
+    assert going is not None
+    assert not going.stop
+    assert stopped is not None
+    assert stopped.stop
+    board.end("tune1", progress(9.0, 4.0))
+    _, result = board.ended("t00001")
+    assert (result.state, result.values) == ("pruned", {METRIC: 4.0})
+    assert result.reason == "stopped by asha/2 at epoch 1: 4, rank 2 of 2, cutoff 3"
+    board.end("tune0", progress(2.0, start=2, is_done=True))
+    _, result = board.ended("t00000")
+    assert (result.state, result.values) == ("complete", {METRIC: 2.0})
+
+
+def test_epochs_after_a_stop_do_not_count() -> None:
+    board = make_board(SuccessiveHalving(first_rung=1, factor=2))
+    for number in range(2):
+        board.add(seal(board, number), is_key_ready=True)
+        board.take(f"tune{number}")
+    board.report("tune0", progress(9.0, 3.0))
+    board.report("tune1", progress(9.0, 4.0, 1.0, attempt=2))
+    board.end("tune1", progress(attempt=2))
+    _, result = board.ended("t00001")
+    assert [report.epoch for report in result.reports] == [0, 1]
+    assert (result.values, result.attempt) == ({METRIC: 4.0}, 2)
+
+
+def test_decisions_to_maximize_keep_the_objective_s_own_sign() -> None:
+    space = make_space('[objective]\nmetric = "val/f_score"\ndirection = "maximize"\n')
+    board = make_board(SuccessiveHalving(first_rung=1, factor=2), space=space)
+    for number, score in enumerate((0.5, 0.25)):
+        board.add(seal(board, number), is_key_ready=True)
+        board.take(f"tune{number}")
+        report = (
+            progress(0.0, 1.0).reports[1].model_copy(update={"metrics": {"val/f_score": score}})
+        )
+        board.report(f"tune{number}", Progress(1, (report,)))
+    decided = [event.decision for event in events(board) if isinstance(event, Decided)]
+    assert [(d.stop, d.value, d.cutoff, d.rank) for d in decided] == [
+        (False, 0.5, 0.5, 1),
+        (True, 0.25, 0.5, 2),
+    ]
+    assert "epoch 1: 0.25, rank 2 of 2, cutoff 0.5" in board.trials["t00001"].reason
+
+
+def test_a_pretrain_that_fails_by_itself_fails_what_waits_for_it_and_nothing_else() -> None:
+    board = make_board()
+    for number, key in enumerate(("k", "other", "k")):
+        board.add(seal(board, number, key), is_key_ready=False)
+    board.take("a")
+    board.end("a", failed("loss is not finite"))
+    states = [entry.state for entry in board.trials.values()]
+    assert states == ["failed", "running", "failed"]
+    assert board.ended("t00002")[1].reason == "its pretraining failed: loss is not finite"
+    board.add(seal(board, 3), is_key_ready=False)
+    assert board.trials["t00003"].state == "failed"
+    assert board.take("b") == Job("pretrain", "t00001", "other")
+
+
+def test_what_is_lost_by_no_fault_of_its_own_stays_open() -> None:
+    board = make_board()
+    board.add(seal(board, 0), is_key_ready=False)
+    board.add(seal(board, 1, "ready"), is_key_ready=True)
+    board.take("a")
+    board.take("b")
+    events(board)
+    board.lose("a", "disk full")
+    assert board.loss == "pretrain-k: disk full"
+    board.lose("b", "disk full")
+    assert [entry.state for entry in board.trials.values()] == ["running", "running"]
+    assert board.pretrains["k"].state == "waiting"
+    assert events(board) == []
+    assert board.take("c") is None
+    assert not board.is_exhausted()
+
+
+def test_late_and_repeated_tells_change_nothing() -> None:
+    board = make_board()
+    board.add(seal(board, 0), is_key_ready=True)
+    board.take("a")
+    board.report("a", progress(5.0))
+    board.report("a", progress(5.0))
+    board.end("a", progress(4.0, start=1, is_done=True))
+    before = board.ended("t00000")
+    events(board)
+    assert board.report("a", progress(1.0, start=2)) is None
+    board.end("a", failed("late"))
+    board.lose("a", "late")
+    assert board.report("never", progress(1.0)) is None
+    assert board.ended("t00000") == before
+    assert [report.epoch for report in before[1].reports] == [0, 1]
+    assert events(board) == []
+    assert board.loss == ""
+
+
+def test_a_result_is_shown_only_once_the_store_has_it() -> None:
+    board = make_board()
+    board.add(seal(board, 0), is_key_ready=True)
+    board.take("a")
+    board.end("a", progress(5.0, 4.0, is_done=True))
+    assert board.record("t00000").result is None
+    _, result = board.ended("t00000")
+    board.committed("t00000", result)
+    assert board.record("t00000").result == result
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_exactly_the_budget_is_proposed_and_then_nothing(slots: int) -> None:
+    board = make_board(target=5)
+    board.widen(slots)
+    handed: list[str] = []
+    while not board.is_exhausted():
+        while (number := board.next_number()) is not None:
+            board.add(seal(board, number), is_key_ready=True)
+        job = board.take("a")
+        assert job is not None
+        handed.append(job.trial)
+        board.end("a", progress(5.0, 4.0, is_done=True))
+        board.committed(job.trial, board.ended(job.trial)[1])
+    assert handed == [f"t{number:05d}" for number in range(5)]
+    assert board.next_number() is None
+    assert board.take("a") is None
+
+
+def test_one_trial_more_than_there_are_slots_is_proposed_ahead() -> None:
+    board = make_board(target=9)
+    board.widen(2)
+    while (number := board.next_number()) is not None:
+        board.add(seal(board, number), is_key_ready=True)
+    assert len(board.trials) == 3

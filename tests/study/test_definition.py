@@ -1,0 +1,163 @@
+"""What a study is and becomes, and what resuming shows, without starting Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from study_records import put_epochs, put_pretrain, put_result, put_spec
+
+from ss3d.errors import ConfigError, RefusedError
+from ss3d.settings import Settings
+from ss3d.store import layout
+from ss3d.store.directory import DirectoryStore
+from ss3d.store.lease import take_lease
+from ss3d.study.definition import Request, define_study, extend_budget
+from ss3d.study.driver import Started, Watcher, search
+from ss3d.trial.history import read_budget
+from ss3d.trial.records import PretrainRecord, TrialRecord
+
+HEADS = """
+[parameters."model.num_heads"]
+type = "categorical"
+choices = [1, 2]
+"""
+
+
+@dataclass
+class Shown:
+    """A projector that keeps what it was shown."""
+
+    specs: list[Any] = field(default_factory=list)
+    trials: list[TrialRecord] = field(default_factory=list)
+    pretrains: list[PretrainRecord] = field(default_factory=list)
+
+    def study(self, study_spec: Any) -> None:
+        self.specs.append(study_spec)
+
+    def trial(self, record: TrialRecord) -> None:
+        self.trials.append(record)
+
+    def pretrain(self, record: PretrainRecord) -> None:
+        self.pretrains.append(record)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def store(settings: Settings) -> DirectoryStore:
+    return DirectoryStore(Path(settings.store_address))
+
+
+def test_what_finished_before_a_kill_is_shown_by_the_session_that_resumes(
+    settings: Settings,
+    store: DirectoryStore,
+    data_folder: Path,
+    write_space: Callable[[str], Path],
+) -> None:
+    space = write_space(HEADS)
+    study = define_study(store, Request(space=space, data=str(data_folder), trials=2))
+    pruned, final = (put_spec(store, study.name, study.space, number) for number in range(2))
+    put_result(store, pruned, 2)
+    put_epochs(store, final, 4, is_final=True)
+    for number, key in enumerate(dict.fromkeys((pruned.pretrain_key, final.pretrain_key))):
+        spec = pruned if key == pruned.pretrain_key else final
+        put_pretrain(store, spec, is_complete=number == 0)
+    shown, started = Shown(), list[Started]()
+    watcher = Watcher(on_start=started.append)
+    snapshot = search(Request(name=study.name, resume=True), settings, shown, watcher)
+    assert snapshot.counts == {"pruned": 1, "complete": 1}
+    assert (started[0].num_finished, started[0].num_committed, started[0].num_told) == (2, 1, 2)
+    assert [spec["name"] for spec in shown.specs] == [study.name]
+    assert [(r.spec.trial, r.state) for r in shown.trials] == [
+        ("t00000", "pruned"),
+        ("t00001", "complete"),
+    ]
+    assert [(r.key, r.complete) for r in shown.pretrains] == [(pruned.pretrain_key, True)]
+
+
+@pytest.mark.parametrize("slots", [None, 1])
+def test_a_trial_that_does_not_fit_this_machine_takes_no_name(
+    slots: int | None,
+    store: DirectoryStore,
+    data_folder: Path,
+    write_space: Callable[[str], Path],
+) -> None:
+    space = write_space(HEADS + "[resources]\ncpus = 4096\n")
+    request = Request(space=space, data=str(data_folder), slots=slots)
+    with pytest.raises(ConfigError, match="a trial asks for 4096 CPUs and 0 GPUs, this machine"):
+        define_study(store, request)
+    assert list(store.list("studies/")) == []
+    assert define_study(store, request, is_local=False).name == "fast"
+
+
+def test_a_budget_grows_to_exactly_what_is_asked_and_never_shrinks(
+    settings: Settings,
+    store: DirectoryStore,
+    data_folder: Path,
+    write_space: Callable[[str], Path],
+) -> None:
+    study = define_study(store, Request(space=write_space(HEADS), data=str(data_folder), trials=3))
+    assert extend_budget(store, study, None).target == 3
+    assert extend_budget(store, study, 5).target == 5
+    assert extend_budget(store, study, 5).target == 5
+    assert extend_budget(store, study, 9).target == 9
+    files = list(store.list(layout.study("fast", "budget") + "/"))
+    assert [key.rpartition("/")[2] for key in files] == ["0002.json", "0003.json"]
+    with pytest.raises(RefusedError, match="budget of 9 trials; it can only grow"):
+        search(Request(name="fast", trials=8, resume=True), settings, None, Watcher())
+    assert read_budget(store, "fast", study.spec) == 9
+
+
+def test_a_search_that_resumes_has_the_budget_it_was_given(
+    settings: Settings,
+    store: DirectoryStore,
+    data_folder: Path,
+    write_space: Callable[[str], Path],
+) -> None:
+    study = define_study(store, Request(space=write_space(HEADS), data=str(data_folder), trials=3))
+    started = []
+
+    def leave(now: Started) -> None:
+        started.append(now.study.target)
+        raise KeyboardInterrupt
+
+    for trials in (None, 5, 5, None):
+        request = Request(name="fast", trials=trials, resume=True)
+        with pytest.raises(KeyboardInterrupt):
+            search(request, settings, None, Watcher(on_start=leave))
+    assert started == [3, 5, 5, 5]
+    assert read_budget(store, "fast", study.spec) == 5
+
+
+def test_only_the_holder_of_the_lease_extends_a_budget(
+    settings: Settings,
+    store: DirectoryStore,
+    data_folder: Path,
+    write_space: Callable[[str], Path],
+) -> None:
+    define_study(store, Request(space=write_space(HEADS), data=str(data_folder), trials=3))
+    key = layout.study("fast", "driver.lease")
+    with (
+        take_lease(store, key, "study fast"),
+        pytest.raises(RefusedError, match=f"study fast is run by process {os.getpid()}"),
+    ):
+        search(Request(name="fast", trials=5, resume=True), settings, None, Watcher())
+    assert list(store.list(layout.study("fast", "budget") + "/")) == []
+
+
+def test_a_teacher_that_hardly_moves_is_noted(
+    store: DirectoryStore, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    study = define_study(store, Request(space=write_space(HEADS), data=str(data_folder)))
+    (note,) = study.notes
+    assert note.startswith("semi.ema_decay up to 0.99 averages over 100 steps, more than a quarter")
+    again = define_study(store, Request(name="fast", resume=True))
+    assert again.notes == study.notes

@@ -1,0 +1,192 @@
+"""Whole searches on Ray. Each starts its own session, so there are few of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ss3d.data.dataset import open_dataset
+from ss3d.data.loader import load_data
+from ss3d.errors import RefusedError, ServiceError
+from ss3d.settings import Settings
+from ss3d.store import layout
+from ss3d.store.directory import DirectoryStore
+from ss3d.store.lease import is_held
+from ss3d.study.definition import Request
+from ss3d.study.driver import Started, Watcher, search
+from ss3d.study.environment import prepare_environment
+from ss3d.study.job import Progress
+from ss3d.study.live import Snapshot
+from ss3d.trial.history import load_study_record
+from ss3d.trial.records import PretrainRecord, TrialRecord
+from ss3d.trial.run import run_trial
+from ss3d.trial.state import new_state
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+TABLES = """
+[sampler]
+name = "random"
+[pruner]
+name = "asha"
+reduction_factor = 2
+[parameters."model.num_heads"]
+type = "categorical"
+choices = [1, 2]
+[parameters."semi.lr"]
+type = "categorical"
+choices = [1e-4, 3e-4, 1e30]
+"""
+
+
+class Shown:
+    """A projector that keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.spec: dict[str, Any] = {}
+        self.trials: dict[str, list[TrialRecord]] = {}
+        self.pretrains: dict[str, PretrainRecord] = {}
+
+    def study(self, study_spec: Any) -> None:
+        self.spec = dict(study_spec)
+
+    def trial(self, record: TrialRecord) -> None:
+        self.trials.setdefault(record.spec.trial, []).append(record)
+
+    def pretrain(self, record: PretrainRecord) -> None:
+        self.pretrains[record.key] = record
+
+
+@pytest.fixture
+def leaving_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers need two seconds to let go of a job that was stopped."""
+    prepare_environment(tmp_path)
+    from ss3d.study import session
+    from ss3d.study.trainable import JobTrainable
+
+    class LeavingSlowly(JobTrainable):
+        def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
+            try:
+                yield from super().begin(config)
+            except GeneratorExit:
+                time.sleep(2)
+                raise
+
+    monkeypatch.setattr(session, "JobTrainable", LeavingSlowly)
+
+
+@pytest.mark.usefixtures("leaving_slowly")
+def test_one_slot_with_two_pretrain_keys_a_diverging_trial_and_slow_workers(
+    tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    space, settings, shown = write_space(TABLES), Settings(home=tmp_path / "home"), Shown()
+    started: list[Started] = []
+    watcher = Watcher(on_start=started.append)
+
+    def run(trials: int, resume: bool) -> Snapshot:
+        data = str(data_folder)
+        request = Request(space=space, data=data, trials=trials, slots=1, resume=resume)
+        return search(request, settings, shown, watcher)
+
+    snapshot = run(8, resume=False)
+    store = DirectoryStore(Path(settings.store_address))
+    record = load_study_record(store, "fast")
+    states = [trial.state for trial in record.trials]
+    assert len(states) == 8
+    assert snapshot.counts == {state: states.count(state) for state in set(states)}
+    assert set(states) == {"complete", "pruned", "failed"}
+    for trial in record.trials:
+        check_trial(store, trial)
+    check_pretrains(store, record.pretrains, shown)
+    assert {name: records[-1] for name, records in shown.trials.items()} == {
+        trial.spec.trial: trial for trial in record.trials
+    }
+    check_alone(next(t for t in record.trials if t.state == "complete"), data_folder, tmp_path)
+
+    with pytest.raises(RefusedError, match="the name is taken; go on with it by --resume"):
+        run(8, resume=False)
+    with pytest.raises(RefusedError, match="budget of 8 trials; it can only grow"):
+        run(7, resume=True)
+    run(8, resume=True)
+    assert (started[-1].num_finished, started[-1].num_told, started[-1].num_live) == (8, 8, 0)
+    assert load_study_record(store, "fast") == record
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers cannot begin a trial: the disk is full."""
+    prepare_environment(tmp_path)
+    from ss3d.study import session
+    from ss3d.study.trainable import JobTrainable
+
+    class FullDisk(JobTrainable):
+        def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
+            if config["job"]["kind"] == "trial":
+                raise OSError("No space left on device")
+            yield from super().begin(config)
+
+    monkeypatch.setattr(session, "JobTrainable", FullDisk)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_ends_the_search_and_fails_no_trial(
+    tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    space, settings = write_space(""), Settings(home=tmp_path / "home")
+    request = Request(space=space, data=str(data_folder), trials=1, slots=1)
+    with pytest.raises(ServiceError, match=r"t00000: its worker failed .*: No space left"):
+        search(request, settings, None, Watcher())
+    store = DirectoryStore(Path(settings.store_address))
+    record = load_study_record(store, "fast")
+    assert [trial.state for trial in record.trials] == ["running"]
+    assert [pretrain.complete for pretrain in record.pretrains] == [True]
+    assert not is_held(store, layout.study("fast", "driver.lease"))
+
+
+def check_trial(store: DirectoryStore, trial: TrialRecord) -> None:
+    """A finished trial: one attempt, and what its state promises."""
+    spec, result = trial.spec, trial.result
+    assert result is not None
+    assert len(list(store.list(layout.trial("fast", spec.trial, "attempts") + "/"))) == 1
+    epochs = [report.epoch for report in result.reports]
+    match result.state:
+        case "complete":
+            assert epochs == [0, 1, 2, 3, 4]
+            assert store.get(layout.trial("fast", spec.trial, "best", "manifest.json"))
+            assert result.values == {"val/cd_l1": result.reports[-1].metrics["val/cd_l1"]}
+        case "pruned":
+            assert epochs == list(range(epochs[-1] + 1))
+            assert epochs[-1] in (1, 2)
+            assert f"stopped by asha/2 at epoch {epochs[-1]}" in result.reason
+        case _:
+            assert spec.config.semi.lr == 1e30
+            assert "finite" in result.reason
+            assert store.get(layout.trial("fast", spec.trial, "log", "a1.txt"))
+
+
+def check_pretrains(
+    store: DirectoryStore, pretrains: tuple[PretrainRecord, ...], shown: Shown
+) -> None:
+    """Both pretrained states were made once and shown."""
+    assert len(pretrains) == 2
+    for pretrain in pretrains:
+        assert pretrain.complete
+        assert [report.epoch for report in pretrain.reports] == [1, 2]
+        assert len(list(store.list(layout.pretrain(pretrain.key, "attempts") + "/"))) == 1
+        assert shown.pretrains[pretrain.key].complete
+
+
+def check_alone(trial: TrialRecord, data_folder: Path, tmp_path: Path) -> None:
+    """A trial from a shared pretrained state equals one that pretrained by itself, to the bit."""
+    config = trial.spec.config
+    data = load_data(open_dataset(DirectoryStore(data_folder)), config.data, tmp_path / "cache")
+    state = new_state(config, None, torch.device("cpu"))
+    alone = list(run_trial(state, data))
+    own = list(islice(reversed(alone), 5))[::-1]
+    assert [(r.metrics, r.digest) for r in own] == [(r.metrics, r.digest) for r in trial.reports]

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from ss3d.errors import ConfigError
+from ss3d.study.parameter import IntRange
+from ss3d.study.sharing import count_pretrains, keyed_ranges
+from ss3d.study.soundness import late_teacher
+from ss3d.study.space import Space, derive_seeds, load_space, parse_space
+from ss3d.study.toml_lines import TomlFile
+
+SPACES = Path(__file__).parents[2] / "search_spaces"
+BASE = '[base]\npreset = "tiny"\n'
+EMA = '[parameters."semi.ema_decay"]\ntype = "float"\nlow = 0.9\nhigh = 0.99\nscale = "log1m"\n'
+HEADS = '[parameters."model.num_heads"]\ntype = "int"\nlow = 1\nhigh = 8\n'
+BACKBONES = '[parameters."model.backbone"]\ntype = "categorical"\nchoices = ["resnet50", "cnn"]\n'
+MODES = '[parameters."semi.bn_mode"]\ntype = "categorical"\nchoices = ["train", "frozen"]\n'
+
+
+def parse(text: str) -> Space:
+    return parse_space(TomlFile(text, "x.toml"), "x")
+
+
+@pytest.mark.parametrize("path", sorted(SPACES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_space_is_valid(path: Path) -> None:
+    space = load_space(path)
+    assert space.parameters
+    assert keyed_ranges(space) == []
+
+
+def test_a_file_says_what_is_fixed_and_what_varies() -> None:
+    space = parse("[study]\nseed = 7\n" + BASE + "semi.steps = 60\n" + EMA)
+    assert (space.name, space.seed, space.base.semi.steps) == ("x", 7, 60)
+    assert [parameter.path for parameter in space.parameters] == ["semi.ema_decay"]
+    assert space.base.pretrain.seed == derive_seeds(7, 0)["pretrain.seed"]
+    assert derive_seeds(7, 0) != derive_seeds(7, 1)
+
+
+def test_a_seed_in_the_base_stays() -> None:
+    assert parse(BASE + "semi.seed = 5\n" + EMA).base.semi.seed == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            BASE + EMA.replace("0.99", "1.5"),
+            r'x.toml:6: parameters."semi.ema_decay".high: got 1.5, '
+            "expected less than 1 with scale = 'log1m'",
+        ),
+        (
+            BASE + EMA.replace("log1m", "linear").replace("0.99", "1.0"),
+            'x.toml:6: parameters."semi.ema_decay".high: got 1.0, expected less than 1',
+        ),
+        (
+            BASE + EMA.replace("ema_decay", "ema_decy"),
+            'x.toml:3: parameters."semi.ema_decy": there '
+            "is no such parameter; did you mean semi.ema_decay?",
+        ),
+        (
+            BASE + EMA.replace("scale", "scal"),
+            'x.toml:7: parameters."semi.ema_decay".scal: float '
+            "has no such key; it has high, low, scale, step",
+        ),
+        (
+            BASE + EMA.replace('"float"', '"real"'),
+            'x.toml:4: parameters."semi.ema_decay".type: got '
+            "'real', expected float, int or categorical",
+        ),
+        (
+            BASE + EMA.replace("low = 0.9\n", ""),
+            'x.toml:3: parameters."semi.ema_decay".low: got None, expected a number',
+        ),
+        (
+            BASE + EMA.replace("0.99", "0.9"),
+            'x.toml:6: parameters."semi.ema_decay".high: got 0.9, expected more than low = 0.9',
+        ),
+        (
+            BASE + "semi.ema_decay = 0.9\n" + EMA,
+            'x.toml:4: parameters."semi.ema_decay": is fixed in [base] as well; remove one of them',
+        ),
+        (
+            BASE + "semi.enabled = false\n" + EMA,
+            'x.toml:4: parameters."semi.ema_decay": has no effect: semi.enabled = false in [base]',
+        ),
+        (BASE + "semi.lr = -1\n" + EMA, "x.toml:3: base.semi.lr: got -1, expected greater than 0"),
+        (
+            BASE + "semi.lrr = 1\n" + EMA,
+            "x.toml:3: base.semi.lrr: there is no such parameter; did you mean semi.lr?",
+        ),
+        (
+            '[base]\npreset = "huge"\n' + EMA,
+            "x.toml:2: base.preset: got 'huge', expected one of paper, small, tiny",
+        ),
+        (
+            BASE + '[pruner]\nname = "asha"\nfirst = 2\n' + EMA,
+            "x.toml:5: pruner.first: there is no such key; search_spaces/README.md lists all",
+        ),
+        (
+            BASE + '[sampler]\nname = "gpp"\n' + EMA,
+            "x.toml:3: sampler: got name 'gpp', expected 'tpe', 'random'",
+        ),
+        (
+            BASE + "[budget]\ntrials = 0\n" + EMA,
+            "x.toml:4: budget.trials: got 0, expected greater than or equal to 1",
+        ),
+        (
+            "stratum = []\n" + BASE + EMA,
+            "x.toml:1: stratum: there is no such key; search_spaces/README.md lists all",
+        ),
+        (
+            'strata = ["semi.ema_decay"]\n' + BASE + EMA,
+            "x.toml:1: strata: got 'semi.ema_decay', expected parameters of type categorical",
+        ),
+        (
+            BASE + '[parameters."model.num_heads"]\ntype = "categorical"\nchoices = [4, 5]\n',
+            'x.toml:5: parameters."model.num_heads".choices: got 5, expected a divisor of '
+            "model.width = 32",
+        ),
+        (
+            '[objective]\nmetric = "val/cdl1"\n' + BASE + EMA,
+            "x.toml:2: objective.metric: got 'val/cdl1', expected one of val/cd_l1, "
+            "val/cd_l1_sum, val/cd_l1_category_mean, val/cd_l1_teacher, val/gain, "
+            "val/cd_pred_to_gt, val/cd_gt_to_pred, val/cd_l2, val/f_score; "
+            "did you mean val/cd_l1?",
+        ),
+        (
+            BASE + "model.width = 64\n" + HEADS,
+            'x.toml:4: parameters."model.num_heads": got 3, expected a divisor of model.width = 64',
+        ),
+        (
+            BASE + "model.width = 64\n" + HEADS.replace("high = 8", "high = 3"),
+            'x.toml:7: parameters."model.num_heads".high: got 3, expected a divisor of '
+            "model.width = 64",
+        ),
+        (
+            BASE + "data.num_target_points = 64\n" + BACKBONES + MODES,
+            "x.toml:9: parameters.\"semi.bn_mode\".choices: got 'train', expected 'frozen' "
+            "with model.backbone = 'cnn', which has no batch norm",
+        ),
+        (
+            '[study]\nname = "A b"\n' + BASE + EMA,
+            "x.toml:2: study.name: got 'A b', expected 1 to 48 of a-z, 0-9 and '-'",
+        ),
+    ],
+)
+def test_every_mistake_is_told_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert str(caught.value) == message
+
+
+def test_pairs_that_do_not_fit_are_found() -> None:
+    widths = '[parameters."model.width"]\ntype = "categorical"\nchoices = [32, 48]\n'
+    heads = '[parameters."model.num_heads"]\ntype = "categorical"\nchoices = [1, 32]\n'
+    with pytest.raises(ConfigError, match=r"num_heads.*got 32, expected a divisor .* = 48"):
+        parse(BASE + widths + heads)
+
+
+def test_only_what_a_step_reaches_must_fit() -> None:
+    space = parse(BASE + HEADS.replace("low = 1", "low = 2").replace("8", "9") + "step = 6\n")
+    assert [value for _, value in space.parameters[0].range.probes()] == [2, 8]
+
+
+def test_of_a_very_long_range_an_even_sample_with_both_ends_is_tried() -> None:
+    values = [value for _, value in IntRange(1, 10**9).probes()]
+    assert (len(values), values[0], values[-1]) == (1000, 1, 10**9)
+    gaps = {b - a for a, b in itertools.pairwise(values)}
+    assert max(gaps) - min(gaps) <= 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "high", "is_late"),
+    [(400, 0.99, False), (396, 0.99, True), (400, 0.995, True), (20000, 0.9998, False)],
+)
+def test_a_teacher_that_hardly_moves_is_noted(steps: int, high: float, is_late: bool) -> None:
+    text = BASE + f"semi.steps = {steps}\n" + EMA.replace("0.99", str(high))
+    space = parse(text)
+    assert bool(late_teacher(space.base, space.parameters)) == is_late
+
+
+def test_strata_take_turns_over_all_combinations() -> None:
+    ratio = '[parameters."data.labeled_ratio"]\ntype = "categorical"\nchoices = [0.1, 0.5]\n'
+    heads = '[parameters."model.num_heads"]\ntype = "categorical"\nchoices = [1, 2]\n'
+    space = parse('strata = ["data.labeled_ratio", "model.num_heads"]\n' + BASE + ratio + heads)
+    turns = [tuple(space.stratum(number).values()) for number in range(5)]
+    assert turns == [(0.1, 1), (0.1, 2), (0.5, 1), (0.5, 2), (0.1, 1)]
+    assert count_pretrains(space) == 4
+
+
+def test_a_continuous_parameter_of_pretraining_is_noticed() -> None:
+    space = parse(BASE + '[parameters."pretrain.lr"]\ntype = "float"\nlow = 1e-4\nhigh = 1e-2\n')
+    assert count_pretrains(space) is None
+    assert keyed_ranges(space) == ["pretrain.lr"]
