@@ -7,9 +7,9 @@ import sys
 import typer
 from rich.text import Text
 
-from ss3d.cli import data
+from ss3d.cli import data, figure, lifecycle, model, proof, search, study, trial, weights
 from ss3d.cli.output import errors
-from ss3d.errors import Ss3dError
+from ss3d.errors import ServiceError, Ss3dError
 
 app = typer.Typer(
     name="ss3d",
@@ -19,6 +19,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(model.app, name="model")
+app.add_typer(search.app)
+app.add_typer(study.app)
+app.add_typer(weights.app, name="weights")
+for command in (
+    trial.train,
+    trial.config,
+    proof.evaluate,
+    figure.figure,
+    proof.rerun,
+    lifecycle.promote,
+    lifecycle.predict,
+    lifecycle.ui,
+    lifecycle.sync,
+):
+    app.command()(command)
 
 
 def run() -> None:
@@ -28,6 +44,6 @@ def run() -> None:
     except Ss3dError as error:
         errors.print(Text(f"ss3d: {error}", style="red"), soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("ss3d: interrupted; what was running can be resumed")
-        sys.exit(130)
+    except OSError as error:
+        errors.print(Text(f"ss3d: {error}", style="red"), soft_wrap=True)
+        sys.exit(ServiceError.exit_code)

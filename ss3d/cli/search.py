@@ -1,0 +1,174 @@
+"""`ss3d search` and `ss3d validate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ss3d.cli.live_table import LiveTable
+from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.output import JsonFlag, console, emit, errors
+from ss3d.errors import OutcomeError
+from ss3d.settings import load_settings
+
+if TYPE_CHECKING:
+    from ss3d.study.driver import Started
+    from ss3d.study.live import Snapshot
+    from ss3d.study.space import Space
+
+app = typer.Typer()
+
+SpaceFile = Annotated[
+    Path, typer.Argument(help="Search space, e.g. search_spaces/quickstart.toml.")
+]
+_LEAVING_S = 3.0
+"""How long an interrupted search still writes to MLflow; `ss3d sync` writes the rest."""
+
+
+@app.command()
+def search(
+    space: Annotated[
+        Path | None, typer.Argument(help="Search space; not needed to resume.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of a prepared data set.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the study; default: the space's.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Number of trials.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the study.")] = None,
+    slots: Annotated[
+        int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with a study of this name.")] = False,
+    address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
+    home: HomeOption = None,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search for the best parameters; Ctrl-C leaves a study that --resume goes on with.
+
+    Example: ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
+    """
+    from ss3d.study.definition import Request
+    from ss3d.study.driver import Watcher
+    from ss3d.study.driver import search as run_search
+
+    settings = load_settings(home=home, store=store, ray_address=address)
+    request = Request(
+        space=space,
+        data=str(data) if data else None,
+        name=name,
+        trials=trials,
+        seed=seed,
+        slots=slots,
+        resume=resume,
+    )
+    from ss3d.store.opening import open_store
+    from ss3d.tracking.projector import Projector
+
+    shown = _Shown()
+    projector = Projector(settings, open_store(settings.store_address))
+    try:
+        watcher = Watcher(on_start=shown.start, on_update=shown.update)
+        snapshot = run_search(request, settings, projector, watcher)
+        shown.close()
+        projector.close()
+    finally:
+        shown.close()
+        projector.close(_LEAVING_S)
+    emit(_summary(shown.study, snapshot), as_json, lambda: _say_end(shown.study, snapshot))
+    if failed := snapshot.counts.get("failed", 0):
+        raise OutcomeError(
+            f"{failed} of {snapshot.target} trials failed; `ss3d trials {shown.study}` says why"
+        )
+
+
+@app.command()
+def validate(space: SpaceFile, as_json: JsonFlag = False) -> None:
+    """Check a search space and say what it would cost in pretrainings.
+
+    Example: ss3d validate search_spaces/paper.toml
+    """
+    from ss3d.study.sharing import count_pretrains, keyed_ranges
+    from ss3d.study.space import load_space
+
+    checked = load_space(space)
+    pretrains = count_pretrains(checked)
+    endless = keyed_ranges(checked)
+    value = {
+        "name": checked.name,
+        "trials": checked.budget.trials,
+        "parameters": [parameter.path for parameter in checked.parameters],
+        "strata": list(checked.strata),
+        "pretrains": pretrains,
+        "pretrains_unbounded_by": endless,
+    }
+    emit(value, as_json, lambda: _say_space(checked, pretrains, endless))
+
+
+class _Shown:
+    """What the user sees of a search, from its beginning on."""
+
+    def __init__(self) -> None:
+        self.study = ""
+        self._table: LiveTable | None = None
+
+    def start(self, started: Started) -> None:
+        study = started.study
+        self.study = study.name
+        for note in study.notes:
+            errors.print(Text(f"note: {note}", style="yellow"))
+        if started.num_finished or started.num_live:
+            errors.print(
+                f"study {study.name}: {started.num_finished} trials finished in the store, "
+                f"{started.num_told} told in Optuna, {started.num_live} go on, "
+                f"{started.num_committed} committed now"
+            )
+        self._table = LiveTable(errors, study.name, study.space.objective.metric)
+        self._table.__enter__()
+
+    def update(self, snapshot: Snapshot) -> None:
+        if self._table:
+            self._table.update(snapshot)
+
+    def close(self) -> None:
+        if self._table:
+            self._table.__exit__(None, None, None)
+            self._table = None
+
+
+def _summary(study: str, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "study": study,
+        "counts": {
+            state: snapshot.counts.get(state, 0)
+            for state in ("complete", "pruned", "failed", "running")
+        },
+        "best": [
+            {"trial": best.trial, "value": best.value, "stratum": best.stratum}
+            for best in snapshot.best
+        ],
+        "seconds": snapshot.seconds,
+    }
+
+
+def _say_end(study: str, snapshot: Snapshot) -> None:
+    for best in snapshot.best:
+        where = "".join(f" {path}={value}" for path, value in best.stratum.items())
+        console.print(f"best{where}: {study}/{best.trial} {best.value:.3f}")
+    console.print(f"next: ss3d trials {study} · ss3d promote {study} --model NAME · ss3d ui")
+
+
+def _say_space(space: Space, pretrains: int | None, endless: list[str]) -> None:
+    table = Table("parameter", "range", title=f"{space.name}: {space.budget.trials} trials")
+    for parameter in space.parameters:
+        table.add_row(parameter.path, str(parameter.range))
+    console.print(table)
+    for path in endless:
+        text = f"{path} enters the pretrain key: every trial pretrains by itself"
+        console.print(Text(f"warning: {text}", style="yellow"))
+    strata = f", {len(space.strata)} strata" if len(space.strata) > 1 else ""
+    shared = "one per trial" if pretrains is None else f"at most {pretrains}"
+    console.print(f"pretrainings: {shared}{strata}")

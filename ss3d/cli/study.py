@@ -1,0 +1,173 @@
+"""Looking at studies: `ss3d studies`, `status`, `trials`, `show`, `why`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ss3d.cli.inspection import (
+    describe_trial,
+    open_configured,
+    show,
+    why,
+)
+from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.output import JsonFlag, console, emit, errors
+from ss3d.errors import ServiceError
+from ss3d.report.leaderboard import duration, leaderboard, leaderboard_table, objective_of
+from ss3d.settings import Settings, load_settings
+from ss3d.store import layout
+
+if TYPE_CHECKING:
+    from ss3d.store.protocol import Store
+    from ss3d.trial.records import StudyRecord
+
+app = typer.Typer()
+
+StudyName = Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")]
+
+
+def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False) -> None:
+    """List all studies in the store."""
+    from ss3d.trial.history import list_studies, load_study_record
+
+    opened = open_configured(load_settings(home=home, store=store))
+    values = [_status(opened, load_study_record(opened, name)) for name in list_studies(opened)]
+
+    def say() -> None:
+        table = Table("study", "state", "complete", "pruned", "failed", "running", "best", "time")
+        for value in values:
+            counts = [str(value["counts"][s]) for s in ("complete", "pruned", "failed", "running")]
+            best = ", ".join(f"{b['trial']} {b['value']:.3f}" for b in value["best_by_stratum"])
+            table.add_row(value["study"], value["state"], *counts, best, duration(value["seconds"]))
+        console.print(table)
+
+    emit(values, as_json, say)
+
+
+def status(
+    study: StudyName, home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False
+) -> None:
+    """Say how far a study is."""
+    opened, record = _load(study, home, store)
+    value = _status(opened, record)
+
+    def say() -> None:
+        counts = ", ".join(f"{number} {state}" for state, number in value["counts"].items())
+        console.print(f"{study}: {value['state']} · {counts} · {duration(value['seconds'])}")
+        for best in value["best_by_stratum"]:
+            where = "".join(f" {path}={item}" for path, item in best["stratum"].items())
+            console.print(f"best{where}: {study}/{best['trial']} {best['value']:.3f}")
+
+    emit(value, as_json, say)
+
+
+def trials(
+    study: StudyName,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    home: HomeOption = None,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List a study's trials, the best first."""
+    settings = load_settings(home=home, store=store)
+    record = _load(study, home, store)[1]
+    rows = leaderboard(record)
+    by_name = {trial.spec.trial: trial for trial in record.trials}
+    run_ids = _run_ids(settings, record) if as_json else {}
+    values = [describe_trial(by_name[row.trial]) for row in rows]
+    values = [value | {"mlflow_run_id": run_ids.get(value["trial"])} for value in values]
+
+    def say() -> None:
+        if as_csv:
+            _print_csv(values)
+        else:
+            console.print(leaderboard_table(rows, objective_of(record.spec), title=study))
+
+    emit(values, as_json, say)
+
+
+def _load(study: str, home: Path | None, store: str | None) -> tuple[Store, StudyRecord]:
+    from ss3d.trial.history import load_study_record
+
+    opened = open_configured(load_settings(home=home, store=store))
+    return opened, load_study_record(opened, layout.check_study_name(study))
+
+
+def _status(store: Store, record: StudyRecord) -> dict[str, Any]:
+    """Return the status of a study: running, complete, or interrupted and resumable."""
+    from ss3d.store.lease import is_held
+
+    counts = Counter(trial.state for trial in record.trials)
+    target = _budget(store, record)
+    finished = len(record.trials) - counts["running"]
+    state = "complete" if finished >= target else "interrupted"
+    if is_held(store, layout.study(record.name, "driver.lease")):
+        state = "running"
+    seconds = sum(p.seconds for p in record.pretrains) + sum(
+        report.system["epoch_s"] for trial in record.trials for report in trial.reports
+    )
+    ranked = [
+        {"trial": row.trial, "value": row.value, "stratum": dict(row.stratum)}
+        for row in leaderboard(record)
+        if row.rank == 1 and row.value is not None
+    ]
+    sign = 1 if objective_of(record.spec).minimize else -1
+    best = sorted(ranked, key=lambda row: sign * row["value"])
+    names = ("complete", "pruned", "failed", "running")
+    return {
+        "study": record.name,
+        "state": state,
+        "counts": {name: counts[name] for name in names},
+        "budget": target,
+        "best": best[0] if best else None,
+        "best_by_stratum": best,
+        "seconds": seconds,
+    }
+
+
+def _budget(store: Store, record: StudyRecord) -> int:
+    from ss3d.trial.history import read_budget
+
+    return read_budget(store, record.name, record.spec)
+
+
+def _run_ids(settings: Settings, record: StudyRecord) -> dict[str, str]:
+    """Return the MLflow runs of the trials; none while MLflow is away."""
+    from ss3d.tracking.run_index import trial_run_ids
+
+    try:
+        return trial_run_ids(settings, record.spec)
+    except ServiceError as error:
+        errors.print(Text(f"note: {error}; mlflow_run_id is null", style="yellow"))
+        return {}
+
+
+def _print_csv(values: list[dict[str, Any]]) -> None:
+    params = sorted({path for value in values for path in value["params"]})
+    metrics = sorted({name for value in values for name in value["values"]})
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["trial", "state", *params, *metrics, "epochs", "seconds", "reason"])
+    for value in values:
+        writer.writerow(
+            [
+                value["trial"],
+                value["state"],
+                *(value["params"].get(path) for path in params),
+                *(value["values"].get(name) for name in metrics),
+                value["epochs"],
+                f"{value['seconds']:.1f}",
+                value["reason"],
+            ]
+        )
+
+
+for command in (studies, status, trials, show, why):
+    app.command()(command)
