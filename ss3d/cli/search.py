@@ -75,6 +75,9 @@ def search(
         snapshot = run_search(request, settings, projector, watcher)
         shown.close()
         projector.close()
+    except KeyboardInterrupt:
+        shown.say_how_to_resume()
+        raise
     finally:
         shown.close()
         projector.close(_LEAVING_S)
@@ -132,6 +135,11 @@ class _Shown:
     def update(self, snapshot: Snapshot) -> None:
         if self._table:
             self._table.update(snapshot)
+
+    def say_how_to_resume(self) -> None:
+        self.close()
+        if self.study:
+            errors.print(f"interrupted; `ss3d search --name {self.study} --resume` goes on")
 
     def close(self) -> None:
         if self._table:
