@@ -71,9 +71,10 @@ def test_damage_is_seen_and_repaired(dataset, tmp_path, name, damage):
 
 
 def test_copied_cache_is_checked_and_used(dataset, tmp_path):
-    open_cache(dataset, tmp_path / "a", 20)
+    original = open_cache(dataset, tmp_path / "a", 20)
     shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)
-    open_cache(dataset, tmp_path / "b", 20, lambda done, total: pytest.fail("built again"))
+    copy = open_cache(dataset, tmp_path / "b", 20, lambda *_: pytest.fail("built again"))
+    assert np.array_equal(copy.images, original.images)
 
 
 def test_killed_builder_leaves_nothing_in_the_way(dataset, tmp_path):
