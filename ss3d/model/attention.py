@@ -59,7 +59,9 @@ class MultiHeadAttention(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Return softmax(Q K^T / sqrt(c)) V of every head; a batch of 1 is expanded.
+    """Return softmax(Q K^T / sqrt(c)) V of every head, eqs. 3-5 (high; sqrt(c) is assumed).
+
+    A batch of 1 is expanded.
 
     Args:
         query: (B or 1, H, N, c).

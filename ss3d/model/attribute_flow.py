@@ -41,7 +41,10 @@ class GeometryModule(nn.Module):
 
 
 class SemanticModule(nn.Module):
-    """Attribute encoding z of the image (eq. 11: "first compressed into an attribute encoding")."""
+    """Attribute encoding z of the image, eq. 11 (medium-high).
+
+    "First compressed into an attribute encoding"; that the fused mean enters too is ours.
+    """
 
     def __init__(self, width: int, code_width: int, source: Literal["both", "image", "fused"]):
         """Create the compression.
@@ -72,8 +75,8 @@ class SemanticBasis(nn.Module):
     """Semantic feature of each point in an orthogonal basis, eq. 11 (medium-high).
 
     Phi = reshape((lambda * z_l) U + mu, N x C) with z_l = z W + b; then Phi W + b, the term that
-    eq. 15 adds (medium). Importance lambda starts at 3 n_b, …, 6, 3, U with orthonormal rows and
-    mu at 0, as 3DAttriFlow.
+    eqs. 14 and 15 add (medium). Importance lambda starts at 3 n_b, …, 6, 3, U with orthonormal
+    rows and mu at 0, as 3DAttriFlow.
     """
 
     def __init__(self, num_basis: int, num_points: int, channels: int, code_width: int):

@@ -8,7 +8,7 @@ from ss3d.model.attention import MultiHeadAttention
 
 
 class DecoderBlock(nn.Module):
-    """X1 = LN(X + MHSA(X)), X2 = LN(X1 + FFN(X1)), eqs. 16-17 (structure high, FFN ours)."""
+    """X1 = LN(X + MHSA(X)), X2 = LN(X1 + FFN(X1)), eqs. 16-17 (high in structure, FFN ours)."""
 
     def __init__(self, width: int, num_heads: int):
         """Create the block.
@@ -34,7 +34,8 @@ class DecoderBlock(nn.Module):
 class OffsetHead(nn.Sequential):
     """tanh(Linear 32 -> 3) behind two LeakyReLU layers, per point, as 3DAttriFlow's tail.
 
-    The last layer starts near 0, so that the first prediction is the shell (ours).
+    The linear map to coordinates of eq. 17 (high in structure). The last layer starts near 0, so
+    that the first prediction is the shell (ours).
     """
 
     def __init__(self, width: int, negative_slope: float = 0.01):

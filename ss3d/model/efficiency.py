@@ -57,6 +57,7 @@ def ablations(config: TrialConfig) -> dict[str, dict[str, Any]]:
         "progressive coordinates": {"model.progressive_coords": True},
         "coordinate graph": {"model.graph": "coords", "model.progressive_coords": True},
         "semantics from the image": {"model.semantic_input": "image"},
+        "theta of Point Transformer": {"model.theta": "point_transformer"},
     }
     if config.model.backbone == "resnet50":
         changes["layer3"] = {"model.image_features": "layer3"}

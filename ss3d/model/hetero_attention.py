@@ -31,8 +31,9 @@ class HeteroAttention(nn.Module):
 class HeteroLayer(nn.Module):
     """One symmetric layer, eqs. 1 to 9: both directions read the features before the update.
 
-    Projections, softmax and FFN are as the paper's text (high, the scaling by sqrt(d/H)
-    assumed); that the residual is a sum and the norm comes last is our reading.
+    Projections and softmax (1-5), FFN (8-9) are as the paper's text (high, the scaling by
+    sqrt(d/H) assumed). The residual update (6-7) is high in structure; that it is a sum and no
+    concatenation, and that the norm comes last, is our reading.
     """
 
     def __init__(self, width: int, num_heads: int):
@@ -69,7 +70,7 @@ class ResidualUpdate(nn.Module):
 
 
 class MeanTokenAddition(nn.Module):
-    """The ablation without HFA: F_P + Linear(mean token), tokens unchanged (ours, as AttriFlow)."""
+    """No eqs. 1-9, Table 4: F_P + Linear(mean token), tokens unchanged (ours, as AttriFlow)."""
 
     def __init__(self, width: int):
         super().__init__()

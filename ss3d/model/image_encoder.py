@@ -19,7 +19,11 @@ Perturb = Callable[[str, Tensor], Tensor]
 
 
 class ImageEncoder(nn.Module):
-    """Tokens F_I = LN(flatten(F_map) W + b) + E_pos; the norm and the positions are ours."""
+    """Tokens F_I = LN(flatten(F_map) W + b) + E_pos.
+
+    The paper says "pretrained ResNet-50" and gives no equation; several tokens, the norm and the
+    positions are ours.
+    """
 
     def __init__(self, trunk: Trunk, image_size: int, width: int):
         """Create the projection behind a trunk.
@@ -54,6 +58,11 @@ class Trunk(nn.Sequential):
 
     statistics_frozen = False
     """Keep batch-norm statistics as they are, also in training mode."""
+
+    def freeze_statistics(self) -> None:
+        """Keep the batch-norm statistics from now on, also after `train()`."""
+        self.statistics_frozen = True
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, but leave frozen statistics alone."""

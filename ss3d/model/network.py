@@ -20,7 +20,7 @@ from ss3d.model.decoder import mlp_decoder, self_attention_decoder
 from ss3d.model.hetero_attention import HeteroAttention, MeanTokenAddition
 from ss3d.model.image_encoder import GroupNormTrunk, ImageEncoder, Perturb, ResNetTrunk, Trunk
 from ss3d.model.point_encoder import PointEncoder
-from ss3d.model.point_transformer import Graph, PointTransformerBlock
+from ss3d.model.point_transformer import Graph, OffsetNorm, PointTransformerBlock
 from ss3d.model.shape_matching import ShapeMatching, Stage, Steering, relative_offsets
 from ss3d.points.shell import fibonacci_sphere, mean_spacing, neighbors
 
@@ -54,7 +54,7 @@ class Network(nn.Module):
         offsets = relative_offsets(self.shell, self.shell_index, spacing)
         self.register_buffer("shell_offsets", offsets, persistent=False)
         self.image_encoder = ImageEncoder(_trunk(config), image_size, config.width)
-        self.point_encoder = PointEncoder(config.width)
+        self.point_encoder = PointEncoder(config.width, config.theta)
         self.fusion = _fusion(config)
         self.geometry = GeometryModule(config.width, config.style_width)
         self.semantics = SemanticModule(config.width, config.style_width, config.semantic_input)
@@ -64,7 +64,7 @@ class Network(nn.Module):
         self.decoder = _decoder(config)
         if config.freeze_backbone:
             self.image_encoder.trunk.requires_grad_(False)
-            self.freeze_statistics()
+            self.image_encoder.trunk.freeze_statistics()
 
     def forward(self, images: Tensor, perturb: Perturb | None = None) -> Tensor:
         """Return the predicted clouds.
@@ -100,15 +100,15 @@ class Network(nn.Module):
         return [*clouds, last + self.decoder(features).float()]
 
     def orthogonality(self) -> Tensor:
-        """Return L_orth, the mean of eq. 19 over the stages: a scalar in fp32."""
+        """Return L_orth, eq. 19 (medium-high), its mean over the stages: a scalar in fp32."""
         bases = [m.basis for m in self.shape_matching.modules() if isinstance(m, SemanticBasis)]
         return torch.stack([orthogonality(basis) for basis in bases]).mean()
 
     def freeze_statistics(self) -> None:
-        """Keep the trunk's batch-norm statistics fixed from now on, also after `train()`."""
-        trunk = self.image_encoder.trunk
-        trunk.statistics_frozen = True
-        trunk.train(trunk.training)
+        """Keep all batch-norm statistics fixed from now on, also after `train()`: trunk, theta."""
+        for module in self.modules():
+            if isinstance(module, Trunk | OffsetNorm):
+                module.freeze_statistics()
 
     def parameter_groups(
         self, lr: float, backbone_lr_mult: float, weight_decay: float
@@ -194,7 +194,7 @@ def _fusion(config: ModelConfig) -> nn.Module:
 def _stages(config: ModelConfig) -> list[Stage]:
     return [
         Stage(
-            PointTransformerBlock(before, after, negative_slope=0.2),
+            PointTransformerBlock(before, after, 0.2, config.theta),
             SemanticBasis(config.num_basis, config.num_points, after, config.style_width),
             config.style_width,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ss3d.model.point_transformer import Graph, PointTransformerBlock
+from ss3d.model.point_transformer import Graph, PointTransformerBlock, Theta
 
 
 class PointEncoder(nn.Module):
@@ -14,16 +14,17 @@ class PointEncoder(nn.Module):
     without down-sampling.
     """
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, theta: Theta = "layer_norm"):
         """Create the encoder.
 
         Args:
             width: d of the point features, a multiple of 16.
+            theta: position encoding of the blocks.
         """
         super().__init__()
         self.enter = nn.Linear(3, width // 4)
-        self.first = PointTransformerBlock(width // 4, width // 4, negative_slope=0.0)
-        self.second = PointTransformerBlock(width // 4, width // 2, negative_slope=0.0)
+        self.first = PointTransformerBlock(width // 4, width // 4, 0.0, theta)
+        self.second = PointTransformerBlock(width // 4, width // 2, 0.0, theta)
         self.leave = nn.Linear(width // 2, width)
 
     def forward(self, shell: Tensor, graph: Graph) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self, assert_never
 
 import torch
 from torch import Tensor, nn
+
+Theta = Literal["layer_norm", "point_transformer"]
+"""Position encoding: 3 -> c, LN, ReLU, c -> c (ours), or the original 3 -> 3, BN, ReLU, 3 -> c."""
 
 
 class Graph(NamedTuple):
@@ -20,18 +23,23 @@ class Graph(NamedTuple):
 class PointTransformerBlock(nn.Module):
     """Residual vector attention c_in -> c (structure of the authors' code; LayerNorm is ours).
 
+    SS3D names the block without an equation: Zhao et al.'s eq. 3 is inferred.
+
     y = ReLU(LN(x W_1)); q, kappa, v = y W; delta_ij = theta(offset_ij);
     w_ij = softmax_j omega(kappa_j - q_i + delta_ij), one weight for `share` channels;
     o_i = sum_j w_ij (v_j + delta_ij); x' = act(LN(ReLU(LN(o)) W_3) + x W_sc).
     """
 
-    def __init__(self, in_width: int, width: int, negative_slope: float):
+    def __init__(
+        self, in_width: int, width: int, negative_slope: float, theta: Theta = "layer_norm"
+    ):
         """Create the block.
 
         Args:
             in_width: channels c_in of the points.
             width: c of the result, a multiple of 4.
             negative_slope: of the last activation; 0 is ReLU.
+            theta: position encoding.
         """
         super().__init__()
         num_weights = width // min(8, width // 4)
@@ -39,9 +47,7 @@ class PointTransformerBlock(nn.Module):
             nn.Linear(in_width, width, bias=False), nn.LayerNorm(width), nn.ReLU()
         )
         self.project = nn.Linear(width, 3 * width, bias=False)
-        self.theta = nn.Sequential(
-            nn.Linear(3, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width)
-        )
+        self.theta = position_encoding(width, theta)
         self.omega = nn.Sequential(
             nn.LayerNorm(width),
             nn.ReLU(inplace=True),
@@ -67,6 +73,46 @@ class PointTransformerBlock(nn.Module):
         sent = (gather(value, graph.index) + delta).unflatten(-1, (-1, weights.shape[-1]))
         attended = (weights.unsqueeze(3) * sent).sum(dim=2).flatten(2)
         return self.activation(self.leave(attended) + self.shortcut(features))
+
+
+class OffsetNorm(nn.BatchNorm1d):
+    """Batch norm of offsets (…, 3) over all pairs of neighbours; statistics in fp32.
+
+    On the shell's graph these are the same in every batch.
+    """
+
+    statistics_frozen = False
+
+    def freeze_statistics(self) -> None:
+        """Keep the running statistics from now on, also after `train()`."""
+        self.statistics_frozen = True
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, unless the statistics are frozen."""
+        return super().train(mode and not self.statistics_frozen)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return normalised offsets of the same shape."""
+        return super().forward(input.float().flatten(0, -2)).view(input.shape)
+
+
+def position_encoding(width: int, theta: Theta) -> nn.Sequential:
+    """Return theta, from offsets (…, 3) to encodings (…, c).
+
+    The original's first layer has a bias; its batch norm cancels it, so ours has none.
+    """
+    match theta:
+        case "layer_norm":
+            return nn.Sequential(
+                nn.Linear(3, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width)
+            )
+        case "point_transformer":
+            return nn.Sequential(
+                nn.Linear(3, 3, bias=False), OffsetNorm(3), nn.ReLU(), nn.Linear(3, width)
+            )
+        case _:
+            assert_never(theta)
 
 
 def gather(features: Tensor, index: Tensor) -> Tensor:

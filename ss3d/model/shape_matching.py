@@ -23,7 +23,11 @@ class Steering(NamedTuple):
 
 
 class Stage(nn.Module):
-    """PTBlock, AdaIN by the geometric code, plus the semantic term: eqs. 10-15."""
+    """PTBlock, AdaIN by the geometric code, plus the semantic term: eqs. 10-15.
+
+    gamma and beta from the code: eq. 10 (medium, per point as AttriFlow); AdaIN: 12-13 (high); the
+    semantic term of eq. 11 (medium-high) is added: 14-15 (medium, AttriFlow's sum).
+    """
 
     def __init__(self, block: PointTransformerBlock, basis: SemanticBasis, style_width: int):
         """Create the stage around a block and a basis of the same channels.
@@ -50,7 +54,11 @@ class Stage(nn.Module):
 
 
 class ShapeMatching(nn.Module):
-    """The stages and the graphs between them (progressive deformation; AttriFlow's by default)."""
+    """The stages and the graphs between them.
+
+    "Progressive deformation" has no equation: in feature space by default, as AttriFlow;
+    `progressive` coordinates, and the other graphs, are our options.
+    """
 
     def __init__(
         self,

@@ -65,7 +65,7 @@ def chamfer_directions(
 
 
 def nearest_distances(predicted: Tensor, target: Tensor, eps: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Return every point's distance to the nearest point of the other cloud.
+    """Return every point's distance to the nearest point of the other cloud, eq. 18's terms (high).
 
     Args:
         predicted: (B, N, 3), object units.
@@ -85,9 +85,10 @@ def nearest_distances(predicted: Tensor, target: Tensor, eps: float = 0.0) -> tu
 
 
 def chamfer_l1(predicted: Tensor, target: Tensor, eps: float = 0.0) -> Tensor:
-    """Return the L1 Chamfer distance of each pair of clouds (eqs. 18 and 20, high).
+    """Return the L1 Chamfer distance of each pair of clouds (eq. 18, high).
 
-    "L1" means Euclidean and not squared; the mean of the two directions, as 3DAttriFlow.
+    "L1" means Euclidean and not squared; the mean of the two directions, as 3DAttriFlow. (The text
+    cites this as eq. 20, too.)
 
     Args:
         predicted: (B, N, 3), object units (unit ball).

@@ -1,4 +1,7 @@
-"""The losses of both phases (SS3D eqs. 18-22), on clouds that the network has already predicted."""
+"""The losses of both phases (SS3D eqs. 18-22), on clouds that the network has already predicted.
+
+Certain: eq. 18. Likely: eq. 19 and the weights of eq. 21. Guessed: the weights of eqs. 20 and 22.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ INDEX_WEIGHT = 0.1
 
 
 def supervised_distance(clouds: Sequence[Tensor], target: Tensor) -> Tensor:
-    """Return the mean L1 Chamfer distance of a labelled batch (eq. 18).
+    """Return the mean L1 Chamfer distance of a labelled batch (eq. 18, high).
+
+    The first term of eq. 20, whose other, orthogonality, has a guessed weight.
 
     Args:
         clouds: predictions (B, N, 3), the final one last; earlier ones are auxiliary.
@@ -35,7 +40,9 @@ def supervised_distance(clouds: Sequence[Tensor], target: Tensor) -> Tensor:
 def pseudo_label_distance(
     predicted: Tensor, pseudo_label: Tensor, eps: float, kind: Literal["cd", "cd+idx"]
 ) -> Tensor:
-    """Return each item's distance to its pseudo-label (one term of eq. 21).
+    """Return each item's distance to its pseudo-label, one term of eq. 21 (medium-high).
+
+    Smoothing and the index-wise term are ours.
 
     Args:
         predicted: (B, N, 3), the student's cloud.
@@ -57,7 +64,9 @@ def pseudo_label_distance(
 
 
 def confidence(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Return exp(-CD / temperature) of the teacher's clouds of two weak views (our option).
+    """Return exp(-CD / temperature) of the teacher's clouds of two weak views.
+
+    Our option: no equation of the paper has it.
 
     Args:
         first: (B, N, 3).

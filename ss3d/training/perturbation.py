@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 class FeaturePerturbation:
     """Perturb the last rows of a batch where the network offers the features.
 
+    The input of eq. 21's third term (medium-high: "at feature level", UniMatch's channel dropout;
+    noise and the other places are ours).
+
     `dropout` zeroes whole channels at rate m and scales the rest by 1 / (1 - m); `noise` adds
     m * std * N(0, 1). Active in train and eval mode alike.
     """

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def decay_at(step: int, ema_decay: float, warmup: int) -> float:
-    """Return the decay of one optimiser step: constant, or min(1 - 1/(t + t0), decay).
+    """Return the decay of one optimiser step: constant, or min(1 - 1/(t + t0), decay) (ours).
 
     A warm-up without offset would replace the converged teacher at step 0, so `warmup` is the
     offset t0, and 0 means a constant decay.
@@ -19,7 +19,8 @@ def decay_at(step: int, ema_decay: float, warmup: int) -> float:
 def update_teacher(teacher: nn.Module, student: nn.Module, decay: float) -> None:
     """Move the teacher: decay * teacher + (1 - decay) * student, in one call for all tensors.
 
-    Parameters and floating buffers are averaged, integer buffers copied. (torch's AveragedModel
+    The paper says EMA, without equation or constant (high); parameters and floating buffers are
+    averaged, integer buffers copied. (torch's AveragedModel
     copies the student outright at its first update, which would throw away a converged teacher.)
     """
     averaged: tuple[list[Tensor], list[Tensor]] = ([], [])

@@ -81,6 +81,12 @@ def test_ablations_cost_what_they_must():
     assert paper - totals["without HFA"] == one_layer - (width**2 + width)
     assert totals["feature graph"] == totals["one head"] == totals["16 heads"] == paper
     assert totals["progressive coordinates"] == totals["coordinate graph"]
+    theta_of = {c: (3 * c + c) + 2 * c + (c * c + c) for c in (64, 128, 32)}  # Linear, LN, Linear
+    original = {c: 9 + 6 + (3 * c + c) for c in theta_of}  # Linear, BN, Linear
+    blocks = (64, 128, 32, 64, 128)
+    assert paper - totals["theta of Point Transformer"] == sum(
+        theta_of[c] - original[c] for c in blocks
+    )
     assert totals["progressive coordinates"] - paper == 3 * (32 + 64 + 128) + 9
     assert totals["layer3"] == pytest.approx(
         paper - 15.0e6, rel=0.02

@@ -51,6 +51,7 @@ SWITCHES = {
     "two decoder blocks": {"num_decoder_blocks": 2},
     "decoder heads": {"num_decoder_heads": 2},
     "feature graph": {"graph": "feature"},
+    "original theta": {"theta": "point_transformer"},
     "progressive": {"progressive_coords": True},
     "progressive features": {"progressive_coords": True, "graph": "feature"},
     "progressive coords": {"progressive_coords": True, "graph": "coords"},

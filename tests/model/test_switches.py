@@ -9,6 +9,7 @@ from torch import Tensor
 from ss3d.config import ModelConfig, TrialConfig
 from ss3d.errors import ConfigError
 from ss3d.model.network import Network, build_network
+from ss3d.model.point_transformer import OffsetNorm
 from ss3d.model.shape_matching import relative_offsets
 from ss3d.points.shell import mean_spacing, neighbors
 
@@ -177,6 +178,13 @@ def test_every_number_of_heads_gives_the_same_parameters_other_clouds(heads: int
         assert torch.equal(built(images()), reference(images())) == (heads == 4)
 
 
+def test_the_shell_has_the_radius_asked_for():
+    built = build_network(config(shell_radius=0.8), SIZE, seed=0)
+    torch.testing.assert_close(built.shell.norm(dim=-1), torch.full((1, 48), 0.8))
+    offsets = build_network(config(), SIZE, seed=0).shell_offsets
+    torch.testing.assert_close(built.shell_offsets, offsets, atol=1e-5, rtol=1e-4)
+
+
 def test_heads_that_do_not_divide_the_width_are_refused_by_name():
     with pytest.raises(ConfigError, match=r"model\.num_heads: got 5"):
         config(num_heads=5)
@@ -193,3 +201,78 @@ def test_decoder_blocks_follow_each_other():
     with torch.no_grad():
         two(images())
     assert calls == [0, 1]
+
+
+def test_original_theta_is_in_every_block_and_freezes_for_the_second_phase_only():
+    for fields in ({}, {"backbone": "resnet50", "freeze_backbone": True}):
+        built = network(theta="point_transformer", **fields).train()
+        norms = [module for module in built.modules() if isinstance(module, OffsetNorm)]
+        assert len(norms) == 5  # two blocks of the point encoder, three stages
+        assert all(norm.training for norm in norms)
+        built.freeze_statistics()
+        built.train()
+        assert not any(norm.training for norm in norms)
+        built(images())
+        assert all(norm.num_batches_tracked == 0 for norm in norms)
+    assert not any(isinstance(module, OffsetNorm) for module in network().modules())
+
+
+def test_original_theta_learns_the_statistics_of_the_shell():
+    """On the shell's graph all batches give the same pairs, so eval ends at train's clouds."""
+    built = network(theta="point_transformer").train()
+    with torch.no_grad():
+        first, other = built(images()), built(images(5)[3:])
+        for _ in range(100):
+            built(images())
+        built.eval()
+        torch.testing.assert_close(built(images()), first, atol=1e-2, rtol=0)
+        torch.testing.assert_close(built(images(5)[3:]), other, atol=1e-2, rtol=0)
+
+
+def test_orthogonality_teaches_the_bases_and_nothing_else():
+    built = network()
+    named = dict(built.named_parameters())
+    hit = reached(built.orthogonality(), *named.values())
+    assert {name for name, is_hit in zip(named, hit, strict=True) if is_hit} == {
+        f"shape_matching.stages.{number}.basis.basis" for number in range(3)
+    }
+
+
+GRAPHS = [
+    {}, {"theta": "point_transformer"}, {"graph": "feature"},
+    {"graph": "coords", "progressive_coords": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", GRAPHS, ids=str)
+def test_the_order_of_neighbors_does_not_matter(fields, monkeypatch: pytest.MonkeyPatch):
+    built = network(**fields)
+    with torch.no_grad():
+        expected = built(images())
+        order = torch.tensor([2, 0, 3, 1])
+        built.shell_index = built.shell_index[..., order]
+        built.shell_offsets = built.shell_offsets[:, :, order]
+        monkeypatch.setattr(
+            "ss3d.model.shape_matching.neighbors",
+            lambda points, k: neighbors(points, k)[..., order],
+        )
+        torch.testing.assert_close(built(images()), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fields", GRAPHS, ids=str)
+def test_an_image_gets_its_cloud_in_any_company(fields):
+    built = network(**fields)
+    three = images(3)
+    with torch.no_grad():
+        together = built(three[[2, 0, 1]])
+        alone = torch.cat([built(image[None]) for image in three])
+    torch.testing.assert_close(together, alone[[2, 0, 1]], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("source", "is_fused"), [("image", False), ("fused", True)])
+def test_with_one_source_of_semantics_the_code_is_linear_in_it(source: str, is_fused: bool):
+    module = network(semantic_input=source).semantics
+    before, after = torch.randn(2, 32), torch.randn(2, 32)
+    read = after if is_fused else before
+    expected = read @ module.compress.weight.T + module.compress.bias
+    torch.testing.assert_close(module(before, after), expected)

@@ -58,3 +58,31 @@ def test_confidence_is_one_when_views_agree_and_falls_with_distance():
     assert confidence(cloud, cloud, 0.02).item() == pytest.approx(1.0)
     shifted = cloud + torch.tensor([0.02, 0.0, 0.0])
     assert confidence(cloud, shifted, 0.02).item() == pytest.approx(0.3679, abs=1e-3)
+
+
+@pytest.mark.parametrize(("eps", "slope"), [(0.0, 1.0), (0.01, 0.8944), (0.02, 0.7071)])
+def test_smoothing_weakens_the_gradient_of_small_distances_only(eps, slope):
+    """The derivative of sqrt(d^2 + eps^2) - eps is d / sqrt(d^2 + eps^2)."""
+    cloud = far_apart()
+    student = (cloud + torch.tensor([0.0, 0.02, 0.0])).requires_grad_()
+    pseudo_label_distance(student, cloud, eps, "cd").sum().backward()
+    assert student.grad is not None
+    per_point = student.grad * cloud.shape[1]
+    expected = torch.tensor([0.0, slope, 0.0]).expand_as(per_point)
+    torch.testing.assert_close(per_point, expected, atol=1e-3, rtol=0)
+
+
+def test_auxiliary_clouds_get_a_tenth_of_the_gradient():
+    cloud = far_apart()
+    shift = torch.tensor([0.3, 0.0, 0.4])
+    early, last = ((cloud + shift).requires_grad_() for _ in range(2))
+    supervised_distance([early, last], cloud).backward()
+    assert early.grad is not None
+    torch.testing.assert_close(early.grad, 0.1 * last.grad)
+
+
+def test_confidence_is_that_of_each_item():
+    cloud = far_apart()
+    views = torch.cat([cloud, cloud + torch.tensor([0.02, 0.0, 0.0])])
+    found = confidence(cloud.expand(2, -1, -1), views, 0.02)
+    torch.testing.assert_close(found, torch.tensor([1.0, 0.3679]), atol=1e-3, rtol=0)

@@ -41,3 +41,27 @@ def test_noise_has_the_relative_size_asked_for():
 def test_magnitude_zero_changes_nothing():
     features = torch.randn(4, 8, 2, 2)
     assert torch.equal(perturb(fp_magnitude=0.0)("image_map", features), features)
+
+
+@pytest.mark.parametrize("where", ["image_map", "tokens", "points"])
+def test_gradients_are_scaled_as_the_features_are(where):
+    shape = (4, 16, 3, 3) if where == "image_map" else (4, 9, 16)
+    features = torch.randn(shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    out = perturb(fp_where=where, fp_magnitude=0.25)(where, features)
+    (gradient,) = torch.autograd.grad(out.sum(), features)
+    torch.testing.assert_close(gradient * features, out)
+    assert torch.equal(gradient[:2], torch.ones_like(gradient[:2]))
+    assert gradient[2:].unique().tolist() == [0.0, pytest.approx(4 / 3)]
+
+
+def test_noise_is_a_constant_for_the_gradient():
+    features = torch.randn(4, 16, 3, 3).requires_grad_()
+    out = perturb(fp_mode="noise")("image_map", features)
+    (gradient,) = torch.autograd.grad(out.sum(), features)
+    assert torch.equal(gradient, torch.ones_like(gradient))
+
+
+def test_dropout_keeps_the_mean():
+    features = torch.ones(4, 20_000, 1, 1)
+    out = perturb(fp_magnitude=0.8)("image_map", features)[2:]
+    assert out.mean().item() == pytest.approx(1.0, abs=0.04)  # deviation of the mean 0.01
