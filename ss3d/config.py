@@ -2,8 +2,9 @@
 
 The dotted paths (`semi.ema_decay`) are a contract: search spaces, leaderboard columns and
 pretrain keys use them. Every field is marked `P1` (it changes the pretrained state, so it enters
-the pretrain key) or `P2` (it acts in the teacher-student phase only). Defaults are those of the
-`paper` preset.
+the pretrain key), `P2` (it acts in the teacher-student phase only) or `UNSUP` (there, and only
+through the unlabelled images or the teacher: without them, as in a control, it does nothing).
+Defaults are those of the `paper` preset.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ class Mark:
     """The earliest phase in which a field acts."""
 
     phase: Literal["pretrain", "semi"]
+    unlabeled_only: bool = False
+    """Whether the field leaves a student that sees no unlabelled image as it is."""
 
 
 P1 = Mark("pretrain")
 P2 = Mark("semi")
+UNSUP = Mark("semi", unlabeled_only=True)
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -52,6 +56,9 @@ class DataConfig(Group):
     """Categories by synset id or name; null takes all of the data set."""
     labeled_ratio: Annotated[float, Field(gt=0, le=1), P1] = 0.2
     """Share of training models whose cloud is used; stratified by category and nested."""
+    category_balance: Annotated[Unit, P1] = 0.0
+    """Draw a labelled model of a category of n models n to the power of minus this as often; 1
+    draws all categories alike."""
     split_seed: Annotated[NonNegativeInt, P1] = 0
     """Seed of the labelled/unlabelled permutation."""
     image_size: Annotated[int, Field(ge=32, le=512), P1] = 224
@@ -119,6 +126,9 @@ class ModelConfig(Group):
     """Neighbours on the shell, in feature space, or on intermediate coordinates."""
     progressive_coords: Annotated[bool, P1] = False
     """Predict coordinates after every stage, with an auxiliary Chamfer loss of weight 0.1."""
+    theta: Annotated[Literal["layer_norm", "point_transformer"], P1] = "layer_norm"
+    """Position encoding of the blocks: Linear 3-c, LN, ReLU, Linear c-c; or the original Point
+    Transformer's Linear 3-3, batch norm, ReLU, Linear 3-c (frozen like that of `semi.bn_mode`)."""
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> Self:
@@ -201,7 +211,7 @@ class SemiConfig(Group):
     """Epochs the steps are cut into; rungs count these."""
     labeled_batch: Annotated[Count, P2] = 8
     """Labelled images per step."""
-    unlabeled_batch: Annotated[Count, P2] = 8
+    unlabeled_batch: Annotated[Count, UNSUP] = 8
     """Unlabelled images per step; each is seen in one weak and two strong views."""
     lr: Annotated[Positive, P2] = 3e-5
     """Peak learning rate of AdamW."""
@@ -211,33 +221,33 @@ class SemiConfig(Group):
     """AdamW's weight decay."""
     lambda_orth: Annotated[NonNegative, P2] = 100.0
     """Weight of the orthogonality loss."""
-    ema_decay: Annotated[float, Field(ge=0, lt=1), P2] = 0.999
+    ema_decay: Annotated[float, Field(ge=0, lt=1), UNSUP] = 0.999
     """Decay of the teacher's moving average."""
-    ema_warmup: Annotated[NonNegativeInt, P2] = 0
+    ema_warmup: Annotated[NonNegativeInt, UNSUP] = 0
     """Offset t0 of the warm-up min(1 - 1/(t + t0), decay); 0 keeps the decay constant."""
-    aug_strength: Annotated[Unit, P2] = 0.6
+    aug_strength: Annotated[Unit, UNSUP] = 0.6
     """Strength of the strong views."""
     label_aug_strength: Annotated[Unit, P2] = 0.3
     """Strength of the augmentation of labelled images."""
-    fp_magnitude: Annotated[float, Field(ge=0, le=0.8), P2] = 0.5
+    fp_magnitude: Annotated[float, Field(ge=0, le=0.8), UNSUP] = 0.5
     """Magnitude of the feature perturbation: dropout rate or relative noise."""
-    fp_mode: Annotated[Literal["dropout", "noise"], P2] = "dropout"
+    fp_mode: Annotated[Literal["dropout", "noise"], UNSUP] = "dropout"
     """Channel dropout (UniMatch) or Gaussian noise."""
-    fp_view: Annotated[Literal["weak", "strong"], P2] = "weak"
+    fp_view: Annotated[Literal["weak", "strong"], UNSUP] = "weak"
     """Which view of the unlabelled image the perturbed branch sees."""
-    fp_where: Annotated[Literal["image_map", "tokens", "points"], P2] = "image_map"
+    fp_where: Annotated[Literal["image_map", "tokens", "points"], UNSUP] = "image_map"
     """Which features are perturbed."""
-    lambda_u: Annotated[NonNegative, P2] = 1.0
+    lambda_u: Annotated[NonNegative, UNSUP] = 1.0
     """Weight of the unsupervised loss (eq. 22)."""
-    w_fp: Annotated[Unit, P2] = 0.5
+    w_fp: Annotated[Unit, UNSUP] = 0.5
     """Share of the perturbed branch in the unsupervised loss; the strong views share the rest."""
-    ramp: Annotated[Unit, P2] = 0.1
+    ramp: Annotated[Unit, UNSUP] = 0.1
     """Fraction of the phase over which `lambda_u` rises linearly from 0."""
-    unsup_eps: Annotated[NonNegative, P2] = 0.01
+    unsup_eps: Annotated[NonNegative, UNSUP] = 0.01
     """Smoothing of pseudo-label distances in object units; 0 is the paper's distance."""
-    unsup_distance: Annotated[Literal["cd", "cd+idx"], P2] = "cd"
+    unsup_distance: Annotated[Literal["cd", "cd+idx"], UNSUP] = "cd"
     """`cd+idx` adds the index-wise distance with weight 0.1."""
-    conf_weight: Annotated[NonNegative, P2] = 0.0
+    conf_weight: Annotated[NonNegative, UNSUP] = 0.0
     """Temperature of the confidence weight exp(-CD/t) from two weak views; 0 is off."""
     bn_mode: Annotated[Literal["frozen", "train"], P2] = "frozen"
     """Batch-norm statistics of ResNet-50: those of pretraining, or updated."""
@@ -331,6 +341,16 @@ class TrialConfig(Group):
         tree = self.model_dump(mode="json")
         return {f"{g}.{f}": value for g, fields in tree.items() for f, value in fields.items()}
 
+    def control(self) -> TrialConfig:
+        """Return the supervised control: the same labelled images and steps, no unlabelled image.
+
+        `semi.lambda_u` is 0 and all that no longer acts has its default, so trials that differ in
+        nothing else have the same control.
+        """
+        defaults = {f"semi.{f}": i.default for f, i in SemiConfig.model_fields.items()}
+        idle = {path: defaults[path] for path, mark in field_marks() if mark == UNSUP}
+        return self.override({**idle, "semi.lambda_u": 0.0})
+
     def pretrain_fields(self) -> dict[str, Any]:
         """Return the values that decide the pretrained state: every field marked P1."""
         values = self.flatten()
@@ -350,7 +370,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.num_basis": 16,
         "model.style_width": 64,
         "data.image_size": 64,
-        "pretrain.steps": 1200,
+        "data.flip": True,
+        "data.category_balance": 0.5,
+        "pretrain.steps": 2000,
         "pretrain.batch_size": 16,
         "pretrain.lr": 2e-3,
         "semi.steps": 200,

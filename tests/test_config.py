@@ -70,7 +70,7 @@ OTHER = {
     "model.cnn_widths": (8, 16), "model.image_features": "layer3", "model.weights": "ab",
     "model.num_decoder_heads": 4, "model.num_hfa_layers": 2, "model.semantic_input": "image",
     "model.stage_widths": (16, 32, 64), "model.decoder": "mlp", "model.num_decoder_blocks": 2,
-    "model.graph": "feature", "semi.ema_decay": 0.5, "semi.fp_magnitude": 0.1,
+    "model.graph": "feature", "model.theta": "point_transformer", "semi.ema_decay": 0.5, "semi.fp_magnitude": 0.1,
     "semi.fp_mode": "noise", "semi.fp_view": "strong", "semi.fp_where": "tokens",
     "semi.unsup_distance": "cd+idx", "semi.bn_mode": "train", "numerics.precision": "bf16",
     "semi.ema_warmup": 100, "model.num_neighbors": 8, "model.width": 128, "model.num_heads": 4,

@@ -172,8 +172,8 @@ def sync(
 
     def show() -> None:
         console.print(
-            f"{study}: {counts['trials']} trials and {counts['pretrains']} pretrains are in "
-            f"MLflow; written now: {counts['runs']} runs, {counts['epochs']} epochs, "
+            f"{study}: {counts['trials']} trials, {counts['shared']} pretrains and controls are "
+            f"in MLflow; written now: {counts['runs']} runs, {counts['epochs']} epochs, "
             f"{counts['files']} files",
             highlight=False,
             soft_wrap=True,

@@ -59,8 +59,8 @@ class LiveTable:
 
     def _say_changes(self, snapshot: Snapshot) -> None:
         """Print a line for every job whose state changed."""
-        for pretrain in snapshot.pretrains:
-            self._say(f"pretrain {pretrain.key}", pretrain.state, "")
+        for shared in snapshot.shared:
+            self._say(f"{shared.kind} {shared.key}", shared.state, "")
         for line in snapshot.trials:
             if line.state != "waiting":
                 value = "" if line.value is None else f"{self._metric} {line.value:.3f}"
@@ -97,11 +97,11 @@ def _best(trial: str, value: float, stratum: dict[str, Any], metric: str) -> Tex
 def _table(snapshot: Snapshot, metric: str) -> Table:
     paths = sorted({path for line in snapshot.trials for path in line.params})
     table = Table("job", "state", "epoch", metric, *(path.split(".")[-1] for path in paths))
-    for pretrain in snapshot.pretrains:
-        if pretrain.state != "ready":
-            epoch = f"{pretrain.epoch}/{pretrain.num_epochs}"
-            name = f"pretrain {pretrain.key}"
-            table.add_row(name, pretrain.state, epoch, _number(pretrain.value), style="blue")
+    for shared in snapshot.shared:
+        if shared.state != "ready":
+            epoch = f"{shared.epoch}/{shared.num_epochs}"
+            name = f"{shared.kind} {shared.key}"
+            table.add_row(name, shared.state, epoch, _number(shared.value), style="blue")
     for line in _chosen(snapshot.trials):
         epoch = f"{line.epoch}/{line.num_epochs}"
         values = [_number(line.params.get(path)) for path in paths]

@@ -14,8 +14,10 @@ from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.errors import OutcomeError
 from ss3d.settings import load_settings
+from ss3d.store.layout import SHARED_KINDS
 
 if TYPE_CHECKING:
+    from ss3d.store.layout import SharedKind
     from ss3d.study.driver import Started
     from ss3d.study.live import Snapshot
     from ss3d.study.space import Space
@@ -41,7 +43,7 @@ def search(
     slots: Annotated[
         int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with a study of this name.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with the study if there is one.")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
     home: HomeOption = None,
     store: StoreOption = None,
@@ -94,21 +96,21 @@ def validate(space: SpaceFile, as_json: JsonFlag = False) -> None:
 
     Example: ss3d validate search_spaces/paper.toml
     """
-    from ss3d.study.sharing import count_pretrains, keyed_ranges
+    from ss3d.study.sharing import count_shared, keyed_ranges
     from ss3d.study.space import load_space
 
     checked = load_space(space)
-    pretrains = count_pretrains(checked)
-    endless = keyed_ranges(checked)
+    shared = {kind: count_shared(checked, kind) for kind in SHARED_KINDS}
+    endless = {kind: keyed_ranges(checked, kind) for kind in SHARED_KINDS}
     value = {
         "name": checked.name,
-        "trials": checked.budget.trials,
+        "trials": checked.num_trials,
         "parameters": [parameter.path for parameter in checked.parameters],
         "strata": list(checked.strata),
-        "pretrains": pretrains,
-        "pretrains_unbounded_by": endless,
+        **{f"{kind}s": count for kind, count in shared.items()},
+        **{f"{kind}s_unbounded_by": paths for kind, paths in endless.items()},
     }
-    emit(value, as_json, lambda: _say_space(checked, pretrains, endless))
+    emit(value, as_json, lambda: _say_space(checked, shared, endless))
 
 
 class _Shown:
@@ -169,14 +171,21 @@ def _say_end(study: str, snapshot: Snapshot) -> None:
     console.print(f"next: ss3d trials {study} · ss3d promote {study} --model NAME · ss3d ui")
 
 
-def _say_space(space: Space, pretrains: int | None, endless: list[str]) -> None:
-    table = Table("parameter", "range", title=f"{space.name}: {space.budget.trials} trials")
+def _say_space(
+    space: Space,
+    shared: dict[SharedKind, int | None],
+    endless: dict[SharedKind, list[str]],
+) -> None:
+    table = Table("parameter", "range", title=f"{space.name}: {space.num_trials} trials")
     for parameter in space.parameters:
         table.add_row(parameter.path, str(parameter.range))
     console.print(table)
-    for path in endless:
-        text = f"{path} enters the pretrain key: every trial pretrains by itself"
-        console.print(Text(f"warning: {text}", style="yellow"))
-    strata = f", {len(space.strata)} strata" if len(space.strata) > 1 else ""
-    shared = "one per trial" if pretrains is None else f"at most {pretrains}"
-    console.print(f"pretrainings: {shared}{strata}")
+    for kind, paths in endless.items():
+        for path in paths:
+            text = f"{path} enters the key of a {kind}: every trial needs its own"
+            console.print(Text(f"warning: {text}", style="yellow"))
+    if len(space.strata) > 1:
+        console.print(f"strata: {len(space.strata)}")
+    for kind, count in shared.items():
+        if count != 0:
+            console.print(f"{kind}s: {'one per trial' if count is None else f'at most {count}'}")

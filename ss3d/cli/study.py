@@ -111,7 +111,7 @@ def _status(store: Store, record: StudyRecord) -> dict[str, Any]:
     state = "complete" if finished >= target else "interrupted"
     if is_held(store, layout.study(record.name, "driver.lease")):
         state = "running"
-    seconds = sum(p.seconds for p in record.pretrains) + sum(
+    seconds = sum(p.seconds for p in record.shared) + sum(
         report.system["epoch_s"] for trial in record.trials for report in trial.reports
     )
     ranked = [

@@ -14,7 +14,7 @@ from ss3d.config import DataConfig
 from ss3d.data.cache import CachedModel, NodeCache, Progress, open_cache
 from ss3d.data.dataset import Dataset
 from ss3d.data.selection import is_opaque, select_categories
-from ss3d.data.splits import labeled_split, split_hash, stratified_subset
+from ss3d.data.splits import balanced_order, labeled_split, split_hash, stratified_subset
 from ss3d.data.views import ViewSpec, cached_side
 from ss3d.errors import DataError
 
@@ -131,6 +131,8 @@ class TrialData:
     """The items of one trial. The test items are read once, after the choice."""
 
     labeled: Items
+    labeled_order: Tensor
+    """(L,) int64 positions in `labeled`, each as often as it is drawn in L draws."""
     unlabeled: Items
     validation: Items
     view: ViewSpec
@@ -196,6 +198,9 @@ def load_data(
 
     return TrialData(
         labeled=items("labeled"),
+        labeled_order=balanced_order(
+            [model.category for model in parts["labeled"]], config.category_balance
+        ),
         unlabeled=items("unlabeled", with_clouds=False),
         validation=items("val"),
         view=ViewSpec(side, config.image_size, config.crop, config.background / 255, config.flip),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from ss3d.config import fingerprint
 from ss3d.data.keys import keyed_seed
@@ -55,3 +57,21 @@ def split_hash(parts: Mapping[str, Sequence[str]]) -> str:
         parts: name of each part, e.g. `labeled`, to its ids in any order.
     """
     return fingerprint({name: sorted(ids) for name, ids in parts.items()})
+
+
+def balanced_order(categories: Sequence[str], balance: float) -> Tensor:
+    """Return the positions of a pass over models, those of small categories repeated.
+
+    A model of a category of n is there round((largest / n) ** balance) times.
+
+    Args:
+        categories: of each model.
+        balance: 0 takes every model once, 1 makes all categories about equally frequent.
+
+    Returns:
+        (L,) int64 in `[0, len(categories))`, L at least their number.
+    """
+    counts = Counter(categories)
+    largest = max(counts.values())
+    times = [round((largest / counts[category]) ** balance) for category in categories]
+    return torch.repeat_interleave(torch.arange(len(times)), torch.tensor(times))

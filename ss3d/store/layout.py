@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from ss3d.errors import ConfigError
+
+SharedKind = Literal["pretrain", "control"]
+SHARED_KINDS: tuple[SharedKind, ...] = ("pretrain", "control")
 
 _STUDY = re.compile(r"[a-z0-9-]{1,48}")
 _MODEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -77,9 +81,14 @@ def trial(study_name: str, trial_name: str, *rest: str) -> str:
     return study(study_name, "trials", trial_name, *rest)
 
 
+def shared(kind: SharedKind, key: str, *rest: str) -> str:
+    """Return a key of what trials share: a pretrained state or a supervised control."""
+    return "/".join((f"{kind}s", key[:2], key, *rest))
+
+
 def pretrain(key: str, *rest: str) -> str:
     """Return a key of a shared pretrained state."""
-    return "/".join(("pretrains", key[:2], key, *rest))
+    return shared("pretrain", key, *rest)
 
 
 def weights(sha256: str) -> str:

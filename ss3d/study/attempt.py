@@ -15,7 +15,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from ss3d.config import canonical_json
+from ss3d.config import TrialConfig, canonical_json
 from ss3d.data.loader import TrialData
 from ss3d.errors import CheckpointError, ConflictError, ServiceError, Ss3dError
 from ss3d.store import layout
@@ -129,7 +129,7 @@ class Attempt:
                 return
 
     def _is_over(self, state: TrialState) -> bool:
-        return state.finished if self.job.kind == "trial" else state.pretrained
+        return state.pretrained if self.job.kind == "pretrain" else state.finished
 
     @property
     def _name(self) -> str:
@@ -156,19 +156,22 @@ class Attempt:
 
     def _first_state(self, spec: TrialSpec) -> TrialState:
         worker, config = self.worker, spec.config
-        if self.job.kind == "trial":
+        if self.job.kind == "control":
+            config = config.control()
+        if self.job.kind != "trial":
+            patiently(lambda: self._put_config(config))
+        if self.job.kind != "pretrain":
             prefix = layout.pretrain(spec.pretrain_key, "checkpoint")
             return patiently(
                 lambda: self._load(prefix, lambda p: pretrained_state(config, p, worker.device))
             )
-        patiently(lambda: self._put_config(spec))
         sha256, cache_dir = config.model.weights, Path(worker.place.cache_dir)
         weights = cached_weights(worker.store, sha256, cache_dir) if sha256 else None
         return new_state(config, weights, worker.device)
 
-    def _put_config(self, spec: TrialSpec) -> None:
-        """Say what is pretrained; another trial of the key, whose later phase differs, may have."""
-        data = canonical_json(spec.config.model_dump(mode="json")).encode()
+    def _put_config(self, config: TrialConfig) -> None:
+        """Say what is trained; another trial of the key, whose later phase differs, may have."""
+        data = canonical_json(config.model_dump(mode="json")).encode()
         with suppress(ConflictError):
             self.worker.store.put_new(self._key("config.json"), data)
 
@@ -189,7 +192,7 @@ class Attempt:
     def _submit_end(self, state: TrialState, data: TrialData) -> None:
         """Hand over the best weights, then the reports, then what says that all is there."""
         store, manifest = self.worker.store, self._key("manifest.json")
-        if self.job.kind == "pretrain" and patiently(lambda: store.get(manifest)):
+        if self.job.kind != "trial" and patiently(lambda: store.get(manifest)):
             return  # another study made the same state meanwhile: its trials read that one
         files = self.worker.spool.folder()
         try:
@@ -233,4 +236,4 @@ def job_key(study: str, job: Job, *rest: str) -> str:
     """Return a key of what a job writes."""
     if job.kind == "trial":
         return layout.trial(study, job.trial, *rest)
-    return layout.pretrain(job.key, *rest)
+    return layout.shared(job.kind, job.key, *rest)

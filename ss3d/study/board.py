@@ -10,18 +10,18 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from optuna.trial import FrozenTrial
 
-from ss3d.study.entries import Entry, KeyState, Pretrain
-from ss3d.study.events import Ended, Event, PretrainEvent, Reported, Sealed
+from ss3d.study.entries import Entry, KeyState, Shared
+from ss3d.study.events import Ended, Event, Reported, Sealed, SharedEvent
 from ss3d.study.job import Job, Progress
 from ss3d.study.judge import Judge
 from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision, Rule
 from ss3d.study.space import Space
-from ss3d.trial.records import EpochReport, PretrainRecord, TrialRecord, TrialResult, TrialSpec
+from ss3d.trial.records import EpochReport, SharedRecord, TrialRecord, TrialResult, TrialSpec
 
 
 class Board:
@@ -41,7 +41,7 @@ class Board:
         self.target = target
         self.slots = 1
         self.trials: dict[str, Entry] = {}
-        self.pretrains: dict[str, Pretrain] = {}
+        self.shared: dict[str, Shared] = {}
         self.live: dict[str, Job] = {}
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.changed = threading.Condition()
@@ -49,6 +49,7 @@ class Board:
         """Why a job was lost for good by nothing of its own, if one was: the session must end."""
         self._judge = Judge(space, rule, decided, self.events.put)
         self._waiting: deque[str] = deque()
+        self._controls: deque[str] = deque()
 
     def next_number(self) -> int | None:
         """Return the number of the trial to propose now; None if enough of them wait."""
@@ -63,12 +64,12 @@ class Board:
         with self.changed:
             return [entry.frozen for _, entry in sorted(self.trials.items())]
 
-    def add(self, spec: TrialSpec, is_key_ready: bool, reports: Iterable[EpochReport] = ()) -> None:
+    def add(self, spec: TrialSpec, ready: Set[str], reports: Iterable[EpochReport] = ()) -> None:
         """Add a trial that was sealed and waits for a worker.
 
         Args:
             spec: as sealed.
-            is_key_ready: whether its pretrained state is in the store.
+            ready: keys of pretrained states and controls that are in the store.
             reports: that an earlier attempt left in the store.
         """
         with self.changed:
@@ -78,15 +79,14 @@ class Board:
             self.trials[spec.trial] = entry
             self._judge.see(entry)
             self._waiting.append(spec.trial)
-            state: KeyState = "ready" if is_key_ready else "waiting"
-            held = self.pretrains.setdefault(spec.pretrain_key, Pretrain(state, spec))
+            self._need(spec, ready)
             self.events.put(Sealed(spec.trial))
-            if held.state == "failed":
+            if self.shared[spec.pretrain_key].state == "failed":
                 self._fail_waiting(spec.pretrain_key)
             self.changed.notify_all()
 
-    def add_finished(self, spec: TrialSpec, result: TrialResult) -> None:
-        """Add a trial that an earlier session finished."""
+    def add_finished(self, spec: TrialSpec, result: TrialResult, ready: Set[str]) -> None:
+        """Add a trial that an earlier session finished; if complete, it still needs its control."""
         with self.changed:
             entry = Entry(spec, frozen_trial(spec, result, self.space.objective.metric))
             entry.keep(result.reports)
@@ -94,6 +94,9 @@ class Board:
             entry.attempt, entry.finished_at = result.attempt, result.finished_at
             self.trials[spec.trial] = entry
             self._judge.see(entry)
+            if entry.state == "complete" and spec.control_key not in ready:
+                self._need(spec, ready)
+                self._want_control(spec)
 
     def widen(self, slots: int) -> None:
         """Set how many jobs run at once."""
@@ -105,7 +108,7 @@ class Board:
         """Return whether no job will ever come again."""
         with self.changed:
             is_all = len(self.trials) >= self.target
-            return is_all and not self._waiting and not self.live
+            return is_all and not (self._waiting or self._controls or self.live)
 
     def wait_idle(self, longest_s: float) -> bool:
         """Return False if a job runs; else wait until something changes, and return True."""
@@ -119,7 +122,7 @@ class Board:
         with self.changed:
             if self.loss or len(self.live) >= self.slots:
                 return None
-            job = self._take_pretrain() or self._take_trial()
+            job = self._take_pretrain() or self._take_trial() or self._take_control()
             if job:
                 self.live[tune_id] = job
             return job
@@ -130,8 +133,8 @@ class Board:
             job = self.live.get(tune_id)
             if job is None:
                 return None  # told after its end
-            if job.kind == "pretrain":
-                self._keep_pretrain(job, progress)
+            if job.kind != "trial":
+                self._keep_shared(job, progress)
                 return None
             entry = self.trials[job.trial]
             self._keep_reports(entry, progress)
@@ -145,10 +148,10 @@ class Board:
             job = self.live.pop(tune_id, None)
             if job is None:
                 return
-            if job.kind == "pretrain":
-                self._end_pretrain(job, progress)
-            else:
+            if job.kind == "trial":
                 self._end_trial(self.trials[job.trial], progress)
+            else:
+                self._end_shared(job, progress)
             self.changed.notify_all()
 
     def lose(self, tune_id: str, reason: str) -> None:
@@ -157,10 +160,12 @@ class Board:
             job = self.live.pop(tune_id, None)
             if job is None:
                 return
-            if job.kind == "pretrain":
-                self.pretrains[job.key].state = "waiting"
-            else:
+            if job.kind == "trial":
                 self._waiting.appendleft(job.trial)
+            else:
+                self.shared[job.key].state = "waiting"
+            if job.kind == "control":
+                self._controls.appendleft(job.key)
             self.loss = f"{job.name}: {reason}"
             self.changed.notify_all()
 
@@ -183,44 +188,67 @@ class Board:
             entry = self.trials[trial]
             return entry.spec, entry.result(self.space.objective.metric)
 
-    def pretrain_record(self, key: str) -> PretrainRecord:
-        """Return a shared pretrained state as far as it got."""
+    def shared_record(self, key: str) -> SharedRecord:
+        """Return a shared pretrained state or control as far as it got."""
         with self.changed:
-            return self.pretrains[key].record(key)
+            return self.shared[key].record(key)
+
+    def _need(self, spec: TrialSpec, ready: Set[str]) -> None:
+        """Note what a trial shares with others."""
+        for kind, key in spec.shared():
+            state: KeyState = "ready" if key in ready else "waiting"
+            self.shared.setdefault(key, Shared(kind, state, spec))
 
     def _take_pretrain(self) -> Job | None:
-        for key, pretrain in self.pretrains.items():
-            if pretrain.state == "waiting":
-                pretrain.state = "running"
-                return Job("pretrain", pretrain.spec.trial, key)
+        for key, shared in self.shared.items():
+            if shared.kind == "pretrain" and shared.state == "waiting":
+                shared.state = "running"
+                return Job("pretrain", shared.spec.trial, key)
         return None
 
     def _take_trial(self) -> Job | None:
         for trial in self._waiting:
             key = self.trials[trial].spec.pretrain_key
-            if self.pretrains[key].state == "ready":
+            if self.shared[key].state == "ready":
                 self._waiting.remove(trial)
                 return Job("trial", trial, key)
         return None
 
-    def _keep_pretrain(self, job: Job, progress: Progress) -> None:
-        pretrain = self.pretrains[job.key]
-        pretrain.keep(progress.reports)
-        self.events.put(PretrainEvent(job.key))
+    def _take_control(self) -> Job | None:
+        for key in self._controls:
+            control = self.shared[key]
+            if self.shared[control.spec.pretrain_key].state == "ready":
+                self._controls.remove(key)
+                control.state = "running"
+                return Job("control", control.spec.trial, key)
+        return None
 
-    def _end_pretrain(self, job: Job, progress: Progress) -> None:
-        pretrain = self.pretrains[job.key]
-        pretrain.state = "failed" if progress.failure else "ready"
-        pretrain.reason = progress.failure
-        self._keep_pretrain(job, progress)
-        if progress.failure:
+    def _want_control(self, spec: TrialSpec) -> None:
+        """Queue the control of a complete trial, once."""
+        key = spec.control_key
+        if key and self.shared[key].state == "waiting" and key not in self._controls:
+            self._controls.append(key)
+
+    def _keep_shared(self, job: Job, progress: Progress) -> None:
+        self.shared[job.key].keep(progress.reports)
+        self.events.put(SharedEvent(job.key))
+
+    def _end_shared(self, job: Job, progress: Progress) -> None:
+        shared = self.shared[job.key]
+        shared.state = "failed" if progress.failure else "ready"
+        shared.reason = progress.failure
+        self._keep_shared(job, progress)
+        if progress.failure and job.kind == "pretrain":
             self._fail_waiting(job.key)
 
     def _fail_waiting(self, key: str) -> None:
-        """End all trials that wait for a pretrained state that cannot be made."""
+        """End all trials and controls that wait for a pretrained state that cannot be made."""
+        self._controls = deque(
+            control for control in self._controls if self.shared[control].spec.pretrain_key != key
+        )
         for trial in [t for t in self._waiting if self.trials[t].spec.pretrain_key == key]:
             self._waiting.remove(trial)
-            self._fail(self.trials[trial], f"its pretraining failed: {self.pretrains[key].reason}")
+            self._fail(self.trials[trial], f"its pretraining failed: {self.shared[key].reason}")
 
     def _end_trial(self, entry: Entry, progress: Progress) -> None:
         entry.attempt = progress.attempt
@@ -230,6 +258,7 @@ class Board:
         entry.state = "complete" if progress.is_done else "pruned"
         if progress.is_done:
             self._keep_reports(entry, progress)
+            self._want_control(entry.spec)
         self._close(entry)
 
     def _fail(self, entry: Entry, reason: str) -> None:

@@ -21,7 +21,7 @@ from ss3d.trial.history import load_study_spec, read_budget
 from ss3d.trial.records import SCHEMA
 from ss3d.trial.spec import describe_code
 
-_TABLES = ("base", "parameters", "objective", "sampler", "pruner", "resources")
+_TABLES = ("base", "arms", "parameters", "objective", "sampler", "pruner", "resources")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Study:
 
 
 def define_study(store: Store, request: Request, is_local: bool = True) -> Study:
-    """Write a new study's study.json, or read that of the one to resume.
+    """Write a new study's study.json, or read that of the one to resume if there is one.
 
     Args:
         store: where studies are.
@@ -67,7 +67,20 @@ def define_study(store: Store, request: Request, is_local: bool = True) -> Study
         RefusedError: the name is taken, or the study was made with other data or another space.
         DataError: the data set cannot be used.
     """
-    return _resume(store, request) if request.resume else _create(store, request, is_local)
+    if request.resume and not _can_begin(store, request):
+        return _resume(store, request)
+    return _create(store, request, is_local)
+
+
+def _can_begin(store: Store, request: Request) -> bool:
+    """Return whether there is nothing to resume yet and all that a beginning needs.
+
+    So one command, with `--resume`, begins a study and goes on with it as often as needed.
+    """
+    if request.space is None or request.data is None:
+        return False
+    name = layout.check_study_name(request.name or load_space(request.space).name)
+    return store.get(layout.study(name, "study.json")) is None
 
 
 def _create(store: Store, request: Request, is_local: bool) -> Study:
@@ -77,7 +90,7 @@ def _create(store: Store, request: Request, is_local: bool) -> Study:
     if is_local:
         check_fits(space.resources)
     name = layout.check_study_name(request.name or space.name)
-    target = request.trials or space.budget.trials
+    target = request.trials or space.num_trials
     data = open_store(request.data)
     manifest = open_dataset(data).manifest
     tree = TomlFile(space.text, str(request.space)).tree
@@ -86,11 +99,13 @@ def _create(store: Store, request: Request, is_local: bool) -> Study:
         "name": name,
         "description": space.description,
         "seed": space.seed,
-        **{table: tree.get(table, {}) for table in _TABLES},
+        **{table: tree[table] for table in _TABLES if table in tree},
         "objective": space.objective.model_dump(),
         "sampler": space.sampler.model_dump(),
         "pruner": space.pruner.model_dump(),
         "strata": tree.get("strata", []),
+        "replicates": space.design.replicates,
+        "controls": space.controls,
         "budget": {"trials": target},
         "data": {
             "name": manifest.name,

@@ -20,7 +20,7 @@ from ss3d.study.job import Place
 from ss3d.study.journal import Journal
 from ss3d.study.live import Snapshot, take_snapshot
 from ss3d.study.proposals import frozen_trial
-from ss3d.study.proposer import Proposer, is_pretrained
+from ss3d.study.proposer import Proposer, ready_keys
 from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
 from ss3d.study.rungs import MedianRule, NeverStop, Rule, SuccessiveHalving, first_rung
@@ -147,11 +147,11 @@ class _Session:
         metric = self._study.space.objective.metric
         told = journal.agree([frozen_trial(r.spec, r.result, metric) for r in agreement.trials])
         for record in agreement.trials:
+            ready = ready_keys(self._store, record.spec)
             if record.result:
-                self._board.add_finished(record.spec, record.result)
+                self._board.add_finished(record.spec, record.result, ready)
             else:
-                is_ready = is_pretrained(self._store, record.spec.pretrain_key)
-                self._board.add(record.spec, is_ready, record.reports)
+                self._board.add(record.spec, ready, record.reports)
         self._num_before = sum(record.result is not None for record in agreement.trials)
         self._watcher.on_start(
             Started(
@@ -202,9 +202,9 @@ class _Session:
 def _show_earlier(study: Study, agreement: Agreement, projector: Projector) -> None:
     """Show what earlier sessions finished: the one that did may have died before it was shown."""
     projector.study(study.spec)
-    for pretrain in agreement.pretrains:
-        if pretrain.complete:
-            projector.pretrain(pretrain)
+    for shared in agreement.shared:
+        if shared.complete:
+            projector.shared(shared)
     for record in agreement.trials:
         if record.result:
             projector.trial(record)

@@ -1,4 +1,4 @@
-"""What a session knows of one trial and of one shared pretrained state."""
+"""What a session knows of one trial and of what trials share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Literal
 
 from optuna.trial import FrozenTrial
 
+from ss3d.store.layout import SharedKind
 from ss3d.trial.records import (
     EpochReport,
-    PretrainRecord,
+    SharedRecord,
     TrialRecord,
     TrialResult,
     TrialSpec,
@@ -63,12 +64,13 @@ class Entry:
 
 
 @dataclass
-class Pretrain:
-    """One shared pretrained state that the session needs."""
+class Shared:
+    """One shared pretrained state or control that the session needs."""
 
+    kind: SharedKind
     state: KeyState
     spec: TrialSpec
-    """Of one of the trials that wait for it."""
+    """Of one of the trials that need it."""
     reports: dict[tuple[str, int], EpochReport] = field(default_factory=dict)
     reason: str = ""
 
@@ -76,12 +78,14 @@ class Pretrain:
         """Add reports; the newer one of an epoch holds."""
         self.reports |= {(report.phase, report.epoch): report for report in reports}
 
-    def record(self, key: str) -> PretrainRecord:
-        """Return the pretrained state as far as it got."""
+    def record(self, key: str) -> SharedRecord:
+        """Return it as far as it got."""
         reports = tuple(report for _, report in sorted(self.reports.items()))
-        return PretrainRecord(
+        config = self.spec.config
+        return SharedRecord(
+            kind=self.kind,
             key=key,
-            config=self.spec.config,
+            config=config if self.kind == "pretrain" else config.control(),
             reports=reports,
             seconds=seconds_of(reports),
             complete=self.state == "ready",

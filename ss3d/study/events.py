@@ -38,10 +38,10 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class PretrainEvent:
-    """A shared pretraining brought an epoch or ended."""
+class SharedEvent:
+    """A shared pretraining or control brought an epoch or ended."""
 
     key: str
 
 
-Event = Sealed | Reported | Decided | Ended | PretrainEvent
+Event = Sealed | Reported | Decided | Ended | SharedEvent

@@ -11,18 +11,18 @@ from ss3d.trial.records import EpochReport
 
 @dataclass(frozen=True)
 class Job:
-    """A trial, or the pretraining that several trials share."""
+    """A trial, or the pretraining or the supervised control that several trials share."""
 
-    kind: Literal["trial", "pretrain"]
+    kind: Literal["trial", "pretrain", "control"]
     trial: str
-    """The trial; of a pretrain, one of those that wait for it and have its configuration."""
+    """The trial; of a shared job, one of those that need it: its spec has the configuration."""
     key: str
-    """The pretrain key."""
+    """The pretrain key, or the key of the control."""
 
     @property
     def name(self) -> str:
         """Return a short unique name."""
-        return self.trial if self.kind == "trial" else f"pretrain-{self.key[:12]}"
+        return self.trial if self.kind == "trial" else f"{self.kind}-{self.key[:12]}"
 
 
 @dataclass(frozen=True)

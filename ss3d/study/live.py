@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from ss3d.store.layout import SharedKind
 from ss3d.study.board import Board
-from ss3d.study.entries import Entry, Pretrain
+from ss3d.study.entries import Entry, Shared
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class TrialLine:
 
 
 @dataclass(frozen=True)
-class PretrainLine:
-    """One shared pretraining of this session."""
+class SharedLine:
+    """One shared pretraining or control of this session."""
 
+    kind: SharedKind
     key: str
     state: str
     epoch: int
@@ -52,7 +54,7 @@ class Snapshot:
     target: int
     counts: dict[str, int]
     trials: tuple[TrialLine, ...]
-    pretrains: tuple[PretrainLine, ...]
+    shared: tuple[SharedLine, ...]
     best: tuple[Best, ...]
     seconds: float
     """Since the session began."""
@@ -71,10 +73,10 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         running = {job.trial for job in board.live.values() if job.kind == "trial"}
         entries = sorted(board.trials.items())
         trials = tuple(_trial(trial, entry, board, running) for trial, entry in entries)
-        pretrains = tuple(
-            _pretrain(key, pretrain, board)
-            for key, pretrain in board.pretrains.items()
-            if pretrain.reports or pretrain.state == "running"
+        shared = tuple(
+            _shared(key, shared, board)
+            for key, shared in board.shared.items()
+            if shared.reports or shared.state == "running"
         )
     counts = Counter(line.state for line in trials)
     seconds = time.monotonic() - started
@@ -84,7 +86,7 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         target=board.target,
         counts=dict(counts),
         trials=trials,
-        pretrains=pretrains,
+        shared=shared,
         best=_best(board, trials),
         seconds=seconds,
         eta_s=seconds / here * (board.target - ended) if here > 0 else None,
@@ -106,13 +108,14 @@ def _trial(trial: str, entry: Entry, board: Board, running: set[str]) -> TrialLi
     )
 
 
-def _pretrain(key: str, pretrain: Pretrain, board: Board) -> PretrainLine:
-    epoch, value = _last(pretrain, board.space.objective.metric)
-    num_epochs = pretrain.spec.config.pretrain.epochs
-    return PretrainLine(key[:8], pretrain.state, epoch, num_epochs, value)
+def _shared(key: str, shared: Shared, board: Board) -> SharedLine:
+    epoch, value = _last(shared, board.space.objective.metric)
+    config = shared.spec.config
+    phase = config.pretrain if shared.kind == "pretrain" else config.semi
+    return SharedLine(shared.kind, key[:8], shared.state, epoch, phase.epochs, value)
 
 
-def _last(entry: Entry | Pretrain, metric: str) -> tuple[int, float | None]:
+def _last(entry: Entry | Shared, metric: str) -> tuple[int, float | None]:
     """Return the newest epoch and its objective."""
     if not entry.reports:
         return 0, None

@@ -122,7 +122,7 @@ def _ask_valid(
     for _ in range(_TRIES):
         asked = study.ask(free)
         try:
-            space.base.override(_values(space, {**asked.params, **stratum}))
+            space.configure(_values(space, {**asked.params, **stratum}))
         except ConfigError as error:
             problem = error
             study.tell(asked, state=TrialState.PRUNED)

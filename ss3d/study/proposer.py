@@ -10,8 +10,9 @@ from ss3d.store.protocol import Store
 from ss3d.study.board import Board
 from ss3d.study.patience import GaveUpError, patiently, put_once
 from ss3d.study.proposals import Proposal, propose
+from ss3d.trial.history import is_complete
 from ss3d.trial.records import TrialSpec
-from ss3d.trial.spec import code_version, pretrain_key, versions
+from ss3d.trial.spec import code_version, control_key, pretrain_key, versions
 
 _POLL_S = 1.0
 
@@ -69,11 +70,12 @@ class Proposer:
         spec = self._seal(number, proposal)
         key = layout.trial(self._study, spec.trial, "spec.json")
         patiently(lambda: put_once(self._store, key, spec.to_json()), self._ended)
-        self._board.add(spec, self._is_ready(spec.pretrain_key))
+        ready = patiently(lambda: ready_keys(self._store, spec), self._ended)
+        self._board.add(spec, ready)
 
     def _seal(self, number: int, proposal: Proposal) -> TrialSpec:
         space = self._board.space
-        config = space.base.override(proposal.params)
+        config = space.configure(proposal.params)
         return TrialSpec(
             study=self._study,
             trial=layout.trial_id(number),
@@ -82,6 +84,7 @@ class Proposer:
             stratum=space.stratum(number),
             config=config,
             pretrain_key=pretrain_key(config, self._data_hash),
+            control_key=control_key(config, self._data_hash) if space.controls else "",
             code_version=code_version(),
             data_hash=self._data_hash,
             versions=versions(),
@@ -89,10 +92,7 @@ class Proposer:
             proposed_at=time.time(),
         )
 
-    def _is_ready(self, key: str) -> bool:
-        return patiently(lambda: is_pretrained(self._store, key), self._ended)
 
-
-def is_pretrained(store: Store, key: str) -> bool:
-    """Return whether a shared pretrained state is complete in the store."""
-    return store.get(layout.pretrain(key, "manifest.json")) is not None
+def ready_keys(store: Store, spec: TrialSpec) -> set[str]:
+    """Return which of a trial's pretrained state and control are complete in the store."""
+    return {key for kind, key in spec.shared() if is_complete(store, kind, key)}

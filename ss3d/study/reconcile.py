@@ -13,7 +13,7 @@ from ss3d.study.entries import seconds_of
 from ss3d.study.patience import put_once
 from ss3d.study.rungs import Decision
 from ss3d.trial.history import load_study_record, read_object, read_reports
-from ss3d.trial.records import PretrainRecord, TrialRecord, TrialResult
+from ss3d.trial.records import SharedRecord, TrialRecord, TrialResult
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Agreement:
     """What the store says of a study."""
 
     trials: tuple[TrialRecord, ...]
-    pretrains: tuple[PretrainRecord, ...]
-    """The pretrained states they share, as far as they got."""
+    shared: tuple[SharedRecord, ...]
+    """The pretrained states and controls they share, as far as they got."""
     decided: dict[tuple[str, int], Decision]
     num_committed: int
     """Results that were ready and are written now: their driver had died before."""
@@ -49,7 +49,7 @@ def reconcile(store: Store, study: str, metric: str) -> Agreement:
         reports = result.reports if result else record.reports
         trials.append(TrialRecord(spec=record.spec, result=result, reports=reports))
     decided = dict(_read_decisions(store, study))
-    return Agreement(tuple(trials), stored.pretrains, decided, num_committed)
+    return Agreement(tuple(trials), stored.shared, decided, num_committed)
 
 
 def _final_result(store: Store, record: TrialRecord, metric: str) -> TrialResult | None:

@@ -14,12 +14,12 @@ from ss3d.config import canonical_json
 from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.study.board import Board
-from ss3d.study.events import Decided, Ended, Event, PretrainEvent, Reported, Sealed
+from ss3d.study.events import Decided, Ended, Event, Reported, Sealed, SharedEvent
 from ss3d.study.journal import Journal
 from ss3d.study.patience import GaveUpError, patiently, put_once
 from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision
-from ss3d.trial.records import SCHEMA, PretrainRecord, TrialRecord
+from ss3d.trial.records import SCHEMA, SharedRecord, TrialRecord
 
 _POLL_S = 0.2
 
@@ -33,8 +33,8 @@ class Projector(Protocol):
     def trial(self, record: TrialRecord) -> None:
         """Show a trial as it is now."""
 
-    def pretrain(self, record: PretrainRecord) -> None:
-        """Show a shared pretraining as it is now."""
+    def shared(self, record: SharedRecord) -> None:
+        """Show a shared pretraining or control as it is now."""
 
 
 class Recorder:
@@ -98,9 +98,9 @@ class Recorder:
                 self._put_decision(trial, epoch, decision)
             case Ended(trial):
                 self._commit(trial)
-            case PretrainEvent(key):
+            case SharedEvent(key):
                 if self._projector:
-                    self._projector.pretrain(self._board.pretrain_record(key))
+                    self._projector.shared(self._board.shared_record(key))
 
     def _show(self, trial: str) -> None:
         if self._projector:

@@ -7,20 +7,25 @@ unknown key, and every value that does not fit the others, is an error with the 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from ss3d.config import PRESETS, TrialConfig, fingerprint
+from ss3d.config import PRESETS, TrialConfig
 from ss3d.errors import ConfigError
 from ss3d.store.layout import check_study_name
+from ss3d.study.arms import SEEDS, Design, derive_seeds, flat_values, read_arms
 from ss3d.study.parameter import Choices, Parameter, Value
 from ss3d.study.ranges import read_parameter
 from ss3d.study.soundness import check_metric, check_paths, check_values, split_message
-from ss3d.study.tables import Budget, Objective, Pruner, Resources, Sampler, Tables
+from ss3d.study.tables import Objective, Pruner, Resources, Sampler, Tables
 from ss3d.study.toml_lines import TomlFile
+
+_TRIALS = 32
+"""Budget of a space that states none and in which something is searched."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,30 @@ class Space:
     description: str
     base: TrialConfig
     parameters: tuple[Parameter, ...]
+    """What varies: paths of TrialConfig, then replicate and arm."""
     strata: tuple[dict[str, Value], ...]
     """Every combination of the strata's choices; one empty combination without strata."""
+    design: Design
+    controls: bool
+    """Whether complete trials are measured against supervised controls."""
     objective: Objective
     sampler: Sampler
     pruner: Pruner
-    budget: Budget
+    num_trials: int
+    """Of the budget."""
     resources: Resources
     text: str
+
+    def configure(self, values: Mapping[str, Value]) -> TrialConfig:
+        """Return a trial's configuration.
+
+        Args:
+            values: of some parameters, replicate and arm among them.
+
+        Raises:
+            ConfigError: the values do not fit together.
+        """
+        return self.base.override(self.design.values(values))
 
     def stratum(self, number: int) -> dict[str, Value]:
         """Return the fixed values of a trial number: round-robin over all strata."""
@@ -76,41 +97,32 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
     parameters = tuple(read_parameter(file, path, t) for path, t in tables.parameters.items())
     check_metric(file, tables.objective.metric)
     check_paths(file, tables, base)
-    check_values(file, base, parameters)
+    design = _read_design(file, tables, base, seed)
+    for arm in [base.override(values) for values in design.arms.values()] or [base]:
+        check_values(file, arm, parameters)
     name = tables.study.name or default_name
     try:
         check_study_name(name)
     except ConfigError as error:
         raise file.error(("study", "name"), str(error).removeprefix("study name: ")) from error
+    strata = _read_strata(file, tables.strata, parameters, design)
+    has_search = len(parameters) > len(tables.strata)
     return Space(
         name=name,
         seed=seed,
         description=tables.study.description,
         base=base,
-        parameters=parameters,
-        strata=_read_strata(file, tables.strata, parameters),
+        parameters=(*parameters, *design.factors()),
+        strata=strata,
+        design=design,
+        controls=tables.controls,
         objective=tables.objective,
         sampler=tables.sampler,
         pruner=tables.pruner,
-        budget=tables.budget,
+        num_trials=tables.budget.trials or (_TRIALS if has_search else len(strata)),
         resources=tables.resources,
         text=file.text,
     )
-
-
-def derive_seeds(seed: int, replicate: int) -> dict[str, int]:
-    """Return the seeds of split, pretraining and teacher-student phase.
-
-    All trials of a study get the same: their differences are then differences of the parameters.
-
-    Args:
-        seed: of the study.
-        replicate: 0 in a search; another number repeats the same trials with other luck.
-    """
-    return {
-        path: int(fingerprint([seed, replicate, path])[:8], 16) >> 1
-        for path in ("data.split_seed", "pretrain.seed", "semi.seed")
-    }
 
 
 def _read_tables(file: TomlFile) -> Tables:
@@ -149,12 +161,7 @@ def _read_base(file: TomlFile, table: dict[str, Any], seed: int) -> TrialConfig:
         message = f"got {preset!r}, expected one of {', '.join(PRESETS)}"
         raise file.error(("base", "preset"), message)
     base = TrialConfig.from_preset(preset)
-    values: dict[str, Any] = derive_seeds(seed, replicate=0)
-    for key, value in table.items():
-        if isinstance(value, dict):
-            values.update({f"{key}.{field}": item for field, item in value.items()})
-        elif key != "preset":
-            values[key] = value
+    values = derive_seeds(seed, replicate=0) | flat_values(table, skipped="preset")
     try:
         return base.override(values)
     except ConfigError as error:
@@ -163,15 +170,28 @@ def _read_base(file: TomlFile, table: dict[str, Any], seed: int) -> TrialConfig:
         raise file.error(("base", *location), message) from error
 
 
+def _read_design(file: TomlFile, tables: Tables, base: TrialConfig, seed: int) -> Design:
+    arms = read_arms(file, tables.arms, base, list(tables.parameters))
+    fixed = flat_values(tables.base, skipped="preset")
+    free_seeds = tuple(path for path in SEEDS if path not in fixed)
+    if tables.study.replicates > 1 and not free_seeds:
+        message = "has no effect: all seeds are fixed in [base]"
+        raise file.error(("study", "replicates"), message)
+    return Design(seed, arms, tables.study.replicates, free_seeds)
+
+
 def _read_strata(
-    file: TomlFile, names: list[str], parameters: tuple[Parameter, ...]
+    file: TomlFile, names: list[str], parameters: tuple[Parameter, ...], design: Design
 ) -> tuple[dict[str, Value], ...]:
+    """Return the combinations that trials take in turn; all arms of a replicate come together."""
     by_path = {parameter.path: parameter for parameter in parameters}
-    values = []
+    factors = design.factors()
+    values = [f.range.choices for f in factors if isinstance(f.range, Choices)]
     for name in names:
         of = by_path[name].range if name in by_path else None
         if not isinstance(of, Choices):
             message = f"got {name!r}, expected parameters of type categorical"
             raise file.error(("strata",), message)
         values.append(of.choices)
-    return tuple(dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values))
+    paths = [*(factor.path for factor in factors), *names]
+    return tuple(dict(zip(paths, chosen, strict=True)) for chosen in itertools.product(*values))

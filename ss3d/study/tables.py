@@ -18,6 +18,7 @@ class StudyTable(Table):
 
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    replicates: Annotated[int, Field(ge=1, le=1000)] = 1
     description: str = ""
 
 
@@ -73,7 +74,7 @@ Pruner = Asha | Median | NoPruner
 class Budget(Table):
     """`[budget]`."""
 
-    trials: Annotated[int, Field(ge=1)] = 32
+    trials: Annotated[int | None, Field(ge=1)] = None
 
 
 class Resources(Table):
@@ -85,7 +86,7 @@ class Resources(Table):
 
 
 class Tables(Table):
-    """The whole file; `base` and `parameters` are read by hand, path by path."""
+    """The whole file; `base`, `arms` and `parameters` are read by hand, path by path."""
 
     study: StudyTable = StudyTable()
     objective: Objective = Objective()
@@ -94,5 +95,7 @@ class Tables(Table):
     budget: Budget = Budget()
     resources: Resources = Resources()
     strata: list[str] = []
+    controls: bool = False
+    arms: list[dict[str, Any]] = []
     base: dict[str, Any] = {}
     parameters: dict[str, dict[str, Any]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,14 @@ def _find_lines(text: str) -> dict[Location, int]:
     """Return the first line of every table and key."""
     lines: dict[Location, int] = {}
     table: Location = ()
+    counts: Counter[Location] = Counter()
     for number, line in enumerate(text.splitlines(), start=1):
         if line.lstrip().startswith("["):
             table = _parts(line.strip().removeprefix("["), "]") or table
+            if line.lstrip().startswith("[["):  # the n-th table of an array
+                counts[table] += 1
+                lines.setdefault(table, number)
+                table = (*table, str(counts[table] - 1))
             found = table
         elif match := _KEY.match(line):
             found = (*table, *_parts(match.group(1), ""))

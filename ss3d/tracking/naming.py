@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ss3d.config import P1, TrialConfig, field_marks
+from ss3d.config import P2, UNSUP, TrialConfig, field_marks
 from ss3d.report.leaderboard import (
     Objective,
     describe_values,
@@ -15,8 +15,9 @@ from ss3d.report.leaderboard import (
     leaderboard,
     objective_of,
 )
+from ss3d.store.layout import SharedKind
 from ss3d.tracking.statuses import Status
-from ss3d.trial.records import PretrainRecord, StudyRecord, TrialRecord
+from ss3d.trial.records import SharedRecord, StudyRecord, TrialRecord
 
 NOTE = "mlflow.note.content"
 """Tag that MLflow shows as a run's description, in Markdown."""
@@ -34,6 +35,10 @@ _STATES: dict[Status, str] = {
     "FAILED": "failed",
     "KILLED": "interrupted",
 }
+_SHARED: dict[SharedKind, tuple[str, str]] = {
+    "pretrain": ("Shared pretrained state", "start from it"),
+    "control": ("Supervised control", "are measured against it"),
+}
 _STUDY_TABLES = ("objective", "sampler", "pruner", "budget", "seed", "parameters", "strata")
 
 
@@ -43,14 +48,14 @@ def trial_name(record: TrialRecord) -> str:
     return " · ".join(part for part in (record.spec.trial, describe_values(varied)) if part)
 
 
-def pretrain_name(record: PretrainRecord) -> str:
-    """Return a pretrain's name: `pretrain 3f9c01ab · r0.1 h8`."""
+def shared_name(record: SharedRecord) -> str:
+    """Return a shared run's name: `pretrain 3f9c01ab · r0.1 h8`."""
     config = record.config
     values = {
         "data.labeled_ratio": config.data.labeled_ratio,
         "model.num_heads": config.model.num_heads,
     }
-    return f"pretrain {record.key[:8]} · {describe_values(values)}"
+    return f"{record.kind} {record.key[:8]} · {describe_values(values)}"
 
 
 def config_params(config: TrialConfig) -> dict[str, str]:
@@ -58,10 +63,11 @@ def config_params(config: TrialConfig) -> dict[str, str]:
     return {path: str(value) for path, value in _flat(config.model_dump(mode="json")).items()}
 
 
-def pretrain_params(config: TrialConfig) -> dict[str, str]:
-    """Return the values that act in pretraining as text under their dotted paths."""
+def shared_params(record: SharedRecord) -> dict[str, str]:
+    """Return the values that act in a pretraining or in a control, under their dotted paths."""
+    idle = (P2, UNSUP) if record.kind == "pretrain" else (UNSUP,)
     marks = dict(field_marks())
-    return {path: text for path, text in config_params(config).items() if marks[path] == P1}
+    return {p: text for p, text in config_params(record.config).items() if marks[p] not in idle}
 
 
 def trial_tags(record: TrialRecord) -> dict[str, str]:
@@ -69,7 +75,7 @@ def trial_tags(record: TrialRecord) -> dict[str, str]:
     spec, result = record.spec, record.result
     tags = {
         "ss3d.state": record.state,
-        "ss3d.pretrain": spec.pretrain_key,
+        **{f"ss3d.{kind}": key for kind, key in spec.shared()},
         "ss3d.code_version": spec.code_version,
         "ss3d.data_hash": spec.data_hash,
         NOTE: _trial_note(record),
@@ -82,13 +88,14 @@ def trial_tags(record: TrialRecord) -> dict[str, str]:
     return tags
 
 
-def pretrain_tags(record: PretrainRecord, status: Status) -> dict[str, str]:
-    """Return state and description of a pretrain's run."""
+def shared_tags(record: SharedRecord, status: Status) -> dict[str, str]:
+    """Return state and description of a shared run."""
     state = _STATES[status]
+    what, use = _SHARED[record.kind]
     note = (
-        f"**Shared pretrained state `{record.key[:8]}`**: {state}, {len(record.reports)} epochs, "
-        f"{duration(record.seconds)}.\n\nTrials that start from it carry the tag "
-        f"`ss3d.pretrain = {record.key}`."
+        f"**{what} `{record.key[:8]}`**: {state}, {len(record.reports)} epochs, "
+        f"{duration(record.seconds)}.\n\nTrials that {use} carry the tag "
+        f"`ss3d.{record.kind} = {record.key}`."
     )
     return {"ss3d.state": state, NOTE: note}
 
@@ -97,7 +104,7 @@ def study_note(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> str:
     """Return the Markdown description of a study's run: counts and the best of each stratum."""
     objective = objective_of(spec)
     name = spec["name"]
-    study = StudyRecord(name=name, spec=dict(spec), trials=tuple(trials), pretrains=())
+    study = StudyRecord(name=name, spec=dict(spec), trials=tuple(trials), shared=())
     rows = leaderboard(study)
     counts = Counter(row.state for row in rows)
     lines = [
@@ -172,7 +179,7 @@ def experiment_tags(name: str, objective: Objective) -> dict[str, str]:
         "mlflow.experiment.primaryMetric.name": objective.metric,
         "mlflow.experiment.primaryMetric.greaterIsBetter": str(not objective.minimize),
         NOTE: f"SS3D on the data set `{name}`: one run per study, in it one per trial and one per "
-        "shared pretrained state.",
+        "shared pretrained state or control.",
     }
 
 

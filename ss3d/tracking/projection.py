@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ss3d.settings import Settings
+from ss3d.store.layout import SharedKind
 from ss3d.store.protocol import Store
 from ss3d.tracking import naming
 from ss3d.tracking.connection import mlflow_errors, open_client
@@ -16,7 +17,7 @@ from ss3d.tracking.run_files import gather_files, list_logs
 from ss3d.tracking.run_index import RunIndex
 from ss3d.tracking.runs import RunWriter, not_finite
 from ss3d.tracking.statuses import Status
-from ss3d.trial.records import EpochReport, Phase, PretrainRecord, TrialRecord, TrialStatus
+from ss3d.trial.records import EpochReport, Phase, SharedRecord, TrialRecord, TrialStatus
 
 STATUS: dict[TrialStatus, Status] = {
     "running": "RUNNING",
@@ -24,6 +25,7 @@ STATUS: dict[TrialStatus, Status] = {
     "pruned": "KILLED",
     "failed": "FAILED",
 }
+_PHASES: dict[SharedKind, Phase] = {"pretrain": "pretrain", "control": "semi"}
 
 
 class Projection:
@@ -90,14 +92,14 @@ class Projection:
                 self._write_files(run, record)
             return run.run_id
 
-    def pretrain(self, spec: Mapping[str, Any], record: PretrainRecord, status: Status) -> str:
-        """Write a shared pretrained state's run and return the run's id."""
+    def shared(self, spec: Mapping[str, Any], record: SharedRecord, status: Status) -> str:
+        """Write the run of a shared pretrained state or control and return the run's id."""
         with mlflow_errors(self._settings):
-            run = self._index.child(spec, "pretrain", record.key)
-            run.write_name(naming.pretrain_name(record))
-            run.write_params(naming.pretrain_params(record.config))
-            run.write_epochs(_of_phase(record.reports, "pretrain"))
-            run.write_tags(naming.pretrain_tags(record, status) | _not_finite_tag(record.reports))
+            run = self._index.child(spec, record.kind, record.key)
+            run.write_name(naming.shared_name(record))
+            run.write_params(naming.shared_params(record))
+            run.write_epochs(_of_phase(record.reports, _PHASES[record.kind]))
+            run.write_tags(naming.shared_tags(record, status) | _not_finite_tag(record.reports))
             run.write_status(status, run.started_at + record.seconds)
             return run.run_id
 

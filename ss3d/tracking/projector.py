@@ -13,9 +13,9 @@ from typing import Any, Self
 from ss3d.settings import Settings
 from ss3d.store.protocol import Store
 from ss3d.tracking.projection import Projection
-from ss3d.tracking.statuses import pretrain_status, study_status
+from ss3d.tracking.statuses import shared_status, study_status
 from ss3d.trial.history import load_readable, read_budget
-from ss3d.trial.records import PretrainRecord, TrialRecord
+from ss3d.trial.records import SharedRecord, TrialRecord
 
 _log = logging.getLogger(__name__)
 
@@ -25,14 +25,14 @@ _CLOSE_S = 60.0
 _LAST_TRIES = 3
 """How often a record that fails is tried again once the projector is being closed."""
 
-Item = TrialRecord | PretrainRecord | None
+Item = TrialRecord | SharedRecord | None
 """What waits to be written; None stands for the study itself."""
 
 
 class Projector:
     """Takes records as they grow and writes them to MLflow in its own thread.
 
-    `study`, `trial` and `pretrain` return at once and never raise; the newest record of a trial
+    `study`, `trial` and `shared` return at once and never raise; the newest record of a trial
     replaces one that waits. What fails is tried again, with growing pauses, until `close`.
 
     Args:
@@ -45,7 +45,7 @@ class Projector:
         self._store = store
         self._spec: dict[str, Any] = {}
         self._trials: dict[str, TrialRecord] = {}
-        self._pretrains: dict[str, PretrainRecord] = {}
+        self._shared: dict[str, SharedRecord] = {}
         self._failed: dict[str, TrialRecord] = {}
         self._has_history = False
         self._waiting: OrderedDict[str, Item] = OrderedDict()
@@ -92,11 +92,11 @@ class Projector:
                 self._failed[_trial_key(record)] = record
         self._put(_trial_key(record), record)
 
-    def pretrain(self, record: PretrainRecord) -> None:
-        """Show a shared pretrained state as far as the record goes."""
+    def shared(self, record: SharedRecord) -> None:
+        """Show a shared pretrained state or control as far as the record goes."""
         with self._changed:
-            self._pretrains[record.key] = record
-        self._put(f"pretrain {record.key[:8]}", record)
+            self._shared[record.key] = record
+        self._put(f"{record.kind} {record.key[:8]}", record)
 
     def close(self, timeout_s: float = _CLOSE_S) -> list[str]:
         """Write what waits, for a limited time, and end the thread.
@@ -161,21 +161,21 @@ class Projector:
                 if item.result is not None:
                     with self._changed:
                         self._waiting.setdefault(self._study_key, None)
-            case PretrainRecord():
-                self._write_pretrain(projection, item)
+            case SharedRecord():
+                self._write_shared(projection, item)
             case None:
                 trials = self._known_trials()
                 budget = read_budget(self._store, self._spec["name"], self._spec)
                 status = study_status(trials, budget, not self._closing.is_set())
                 projection.study(self._spec, trials, status)
                 with self._changed:
-                    unfinished = [p for p in self._pretrains.values() if not p.complete]
-                for pretrain in unfinished:
-                    self._write_pretrain(projection, pretrain)
+                    unfinished = [p for p in self._shared.values() if not p.complete]
+                for shared in unfinished:
+                    self._write_shared(projection, shared)
 
-    def _write_pretrain(self, projection: Projection, record: PretrainRecord) -> None:
-        status = pretrain_status(record, self._known_trials(), not self._closing.is_set())
-        projection.pretrain(self._spec, record, status)
+    def _write_shared(self, projection: Projection, record: SharedRecord) -> None:
+        status = shared_status(record, self._known_trials(), not self._closing.is_set())
+        projection.shared(self._spec, record, status)
 
     def _known_trials(self) -> list[TrialRecord]:
         """Return the trials of this and of earlier sessions of the study."""
@@ -183,7 +183,7 @@ class Projector:
             stored, _ = load_readable(self._store, self._spec["name"])
             with self._changed:
                 self._trials = {r.spec.trial: r for r in stored.trials} | self._trials
-                self._pretrains = {p.key: p for p in stored.pretrains} | self._pretrains
+                self._shared = {p.key: p for p in stored.shared} | self._shared
             self._has_history = True
         with self._changed:
             return [self._trials[trial] for trial in sorted(self._trials)]

@@ -12,17 +12,17 @@ from ss3d.store import layout
 from ss3d.store.lease import is_held
 from ss3d.store.protocol import Store
 from ss3d.tracking.projection import Projection
-from ss3d.tracking.statuses import pretrain_status, study_status
+from ss3d.tracking.statuses import shared_status, study_status
 from ss3d.trial.history import load_readable, read_budget
 
 
 def sync(store: Store, settings: Settings, study: str) -> dict[str, Any]:
     """Bring MLflow up to date with what the store holds of a study.
 
-    A trial or pretrain that is damaged does not keep the others from being written.
+    A trial, pretrain or control that is damaged does not keep the others from being written.
 
     Returns:
-        How many `trials` and `pretrains` there are; how many `runs`, `epochs` and `files` were
+        How many `trials` and `shared` there are; how many `runs`, `epochs` and `files` were
         missing and are written now; and `problems`: what is wrong with each that is damaged.
 
     Raises:
@@ -38,17 +38,17 @@ def sync(store: Store, settings: Settings, study: str) -> dict[str, Any]:
     projection.study(spec, trials, study_status(trials, budget, is_running))
     problems = {name: str(error) for name, error in unreadable.items()}
 
-    for pretrain in record.pretrains:
-        with _noted(problems, f"pretrain {pretrain.key[:8]}"):
-            status = pretrain_status(pretrain, trials, is_running)
-            projection.pretrain(spec, pretrain, status)
+    for shared in record.shared:
+        with _noted(problems, f"{shared.kind} {shared.key[:8]}"):
+            status = shared_status(shared, trials, is_running)
+            projection.shared(spec, shared, status)
     for trial in trials:
         with _noted(problems, f"trial {study}/{trial.spec.trial}"):
             projection.trial(spec, trial)
     written = {name: projection.written[name] for name in ("runs", "epochs", "files")}
     return {
         "trials": len(trials),
-        "pretrains": len(record.pretrains),
+        "shared": len(record.shared),
         **written,
         "problems": problems,
     }

@@ -1,11 +1,11 @@
-"""MLflow's status of a study and of a shared pretrained state, from their records."""
+"""MLflow's status of a study and of what its trials share, from their records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-from ss3d.trial.records import PretrainRecord, TrialRecord
+from ss3d.trial.records import SharedRecord, TrialRecord
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
@@ -24,13 +24,11 @@ def study_status(trials: Sequence[TrialRecord], budget: int, is_running: bool) -
     return "FINISHED" if finished >= max(len(trials), budget) else "KILLED"
 
 
-def pretrain_status(
-    record: PretrainRecord, trials: Sequence[TrialRecord], is_running: bool
-) -> Status:
-    """Return a pretrain's status; FAILED when it took all trials that needed it with it.
+def shared_status(record: SharedRecord, trials: Sequence[TrialRecord], is_running: bool) -> Status:
+    """Return a shared run's status; FAILED for a pretrain that took all its trials with it.
 
     Args:
-        record: of the shared pretrained state.
+        record: of the shared pretrained state or control.
         trials: of the study.
         is_running: somebody drives the study now.
     """

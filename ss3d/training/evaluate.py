@@ -50,6 +50,10 @@ class Evaluation:
             groups[category].append(value)
         return {name: sum(values) / len(values) for name, values in sorted(groups.items())}
 
+    def per_model(self) -> dict[str, float]:
+        """Return the `cd_l1` of each model by id."""
+        return dict(zip(self.ids, self.cd_l1.tolist(), strict=True))
+
     def metrics(self) -> dict[str, float]:
         """Return the scalars of a report, without prefix.
 

@@ -35,11 +35,11 @@ def pretrain_epoch(
     network.train()
     averages = Averages()
     for step in steps:
-        positions = permutation_index(
-            config.seed, step, config.batch_size, len(data.labeled), "pretrain"
+        draws = permutation_index(
+            config.seed, step, config.batch_size, len(data.labeled_order), "pretrain"
         )
         random = generator(config.seed, "pretrain", step)
-        rgba, target = data.labeled.batch(positions, random)
+        rgba, target = data.labeled.batch(data.labeled_order[draws], random)
         weak = weak_view(rgba, data.view, random)
         images = strong_view(weak, config.aug_strength, random)
         clouds = network.forward_stages(images)

@@ -2,7 +2,7 @@
 
 Per step the student sees labelled images, two strong views and one perturbed view of the unlabelled
 images, all in one forward; the teacher labels the weak view without gradient and follows the
-student by EMA.
+student by EMA. With `lambda_u = 0` no unlabelled image is read: that is the supervised control.
 """
 
 from __future__ import annotations
@@ -28,15 +28,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The images of one step, normalised; B labelled and U unlabelled."""
+class Unlabeled:
+    """The views of the U unlabelled images of one step, normalised."""
 
-    labeled: Tensor  # (B, 3, S, S)
-    target: Tensor  # (B, M, 3)
-    weak: WeakView  # of U images
+    weak: WeakView
     second_weak: Tensor | None  # (U, 3, S, S), never mirrored; for the confidence weight
     strong: tuple[Tensor, Tensor]  # (U, 3, S, S) each
     perturbed: Tensor  # (U, 3, S, S), input of the feature-perturbed branch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step, normalised."""
+
+    labeled: Tensor  # (B, 3, S, S)
+    target: Tensor  # (B, M, 3)
+    unlabeled: Unlabeled | None  # None in a supervised control
 
 
 def semi_epoch(
@@ -77,13 +84,20 @@ def semi_epoch(
 
 def draw_batch(data: TrialData, config: SemiConfig, step: int) -> Batch:
     """Draw the images of a step; each branch has randomness of its own, keyed by the step."""
-    seed = config.seed
-    labeled = permutation_index(seed, step, config.labeled_batch, len(data.labeled), "labeled")
+    seed, count = config.seed, len(data.labeled_order)
+    draws = permutation_index(seed, step, config.labeled_batch, count, "labeled")
     random = generator(seed, "semi", step, "labeled")
-    rgba, target = data.labeled.batch(labeled, random)
-    labeled_weak = weak_view(rgba, data.view, random)
+    rgba, target = data.labeled.batch(data.labeled_order[draws], random)
+    weak = weak_view(rgba, data.view, random)
+    return Batch(
+        labeled=strong_view(weak, config.label_aug_strength, random),
+        target=mirror(target, weak),
+        unlabeled=_draw_unlabeled(data, config, step) if config.lambda_u > 0 else None,
+    )
 
-    count = len(data.unlabeled)
+
+def _draw_unlabeled(data: TrialData, config: SemiConfig, step: int) -> Unlabeled:
+    seed, count = config.seed, len(data.unlabeled)
     unlabeled = permutation_index(seed, step, config.unlabeled_batch, count, "unlabeled")
     random_weak = generator(seed, "semi", step, "weak")
     rgba_unlabeled = data.unlabeled.batch(unlabeled, random_weak)[0]
@@ -97,9 +111,7 @@ def draw_batch(data: TrialData, config: SemiConfig, step: int) -> Batch:
     if config.conf_weight > 0:
         random_second = generator(seed, "semi", step, "second")
         second = weak_view(rgba_unlabeled, data.view.without_flip(), random_second).images
-    return Batch(
-        labeled=strong_view(labeled_weak, config.label_aug_strength, random),
-        target=mirror(target, labeled_weak),
+    return Unlabeled(
         weak=weak,
         second_weak=second,
         strong=(strong[0], strong[1]),
@@ -115,19 +127,15 @@ def semi_losses(
     step: int,
 ) -> dict[str, Tensor]:
     """Return the terms of eqs. 20-22 as scalars; `loss` is what the student minimises."""
-    device = batch.labeled.device
-    with torch.no_grad():
-        pseudo_label = teacher(batch.weak.images)  # (U, N, 3)
-        weight = torch.ones(len(pseudo_label), device=device)
-        if batch.second_weak is not None:
-            second = mirror(teacher(batch.second_weak), batch.weak)
-            weight = confidence(pseudo_label, second, config.conf_weight)
-
+    if batch.unlabeled is None:
+        loss, terms = labeled_losses(student, student.forward_stages(batch.labeled), batch, config)
+        return {"loss": loss / 2, **terms}
+    pseudo_label, weight = label(teacher, batch.unlabeled, config.conf_weight)
     num_labeled, num_unlabeled = len(batch.labeled), len(pseudo_label)
-    images = torch.cat((batch.labeled, *batch.strong, batch.perturbed))
+    images = torch.cat((batch.labeled, *batch.unlabeled.strong, batch.unlabeled.perturbed))
     perturb = FeaturePerturbation(config, generator(config.seed, "semi", step, "fp"), num_unlabeled)
     stages = student.forward_stages(images, perturb)
-    first, second_strong, perturbed = stages[-1][num_labeled:].split(num_unlabeled)
+    first, second, perturbed = stages[-1][num_labeled:].split(num_unlabeled)
 
     def consistency(predicted: Tensor) -> Tensor:
         distance = pseudo_label_distance(
@@ -135,22 +143,40 @@ def semi_losses(
         )
         return (weight * distance).mean()
 
-    strong = (consistency(first) + consistency(second_strong)) / 2
+    strong = (consistency(first) + consistency(second)) / 2
     fp = consistency(perturbed)
     unsupervised = (1 - config.w_fp) * strong + config.w_fp * fp  # eq. 21
-    supervised = supervised_distance([cloud[:num_labeled] for cloud in stages], batch.target)
-    orthogonality = student.orthogonality()
+    of_labeled = [cloud[:num_labeled] for cloud in stages]
+    labeled, terms = labeled_losses(student, of_labeled, batch, config)
     ramp = ramp_at(step, config.steps, config.ramp)
-    labeled_loss = supervised + config.lambda_orth * orthogonality
     return {
-        "loss": (labeled_loss + ramp * config.lambda_u * unsupervised) / 2,  # eq. 22
-        "loss_sup": supervised,
-        "loss_orth": orthogonality,
+        "loss": (labeled + ramp * config.lambda_u * unsupervised) / 2,  # eq. 22
+        **terms,
         "loss_unsup": unsupervised,
         "loss_strong": strong,
         "loss_fp": fp,
         "ramp": torch.tensor(ramp),
     }
+
+
+def labeled_losses(
+    student: Network, stages: list[Tensor], batch: Batch, config: SemiConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the labelled half of eq. 22 and its two terms."""
+    supervised = supervised_distance(stages, batch.target)
+    orthogonality = student.orthogonality()
+    terms = {"loss_sup": supervised, "loss_orth": orthogonality}
+    return supervised + config.lambda_orth * orthogonality, terms
+
+
+@torch.no_grad()
+def label(teacher: Network, views: Unlabeled, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return the teacher's clouds of the weak views (U, N, 3) and their weights (U,)."""
+    pseudo_label = teacher(views.weak.images)
+    if views.second_weak is None:
+        return pseudo_label, torch.ones(len(pseudo_label), device=pseudo_label.device)
+    second = mirror(teacher(views.second_weak), views.weak)
+    return pseudo_label, confidence(pseudo_label, second, temperature)
 
 
 def ramp_at(step: int, steps: int, fraction: float) -> float:

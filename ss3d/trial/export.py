@@ -50,7 +50,8 @@ def export_best(state: TrialState, data: TrialData, directory: Path) -> dict[str
         "split_hash": data.split_hash,
         "val": {f"val/{name}": value for name, value in evaluation.metrics().items()},
         "per_category": evaluation.per_category(),
-        "per_model": dict(zip(evaluation.ids, evaluation.cd_l1.tolist(), strict=True)),
+        "per_model": evaluation.per_model(),
+        "per_model_last": evaluate(state.student, data.validation, data.view).per_model(),
     }
     files.write_json(directory / "metrics.json", summary)
     return summary

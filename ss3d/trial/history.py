@@ -9,10 +9,11 @@ from typing import Any
 from ss3d.config import TrialConfig
 from ss3d.errors import CheckpointError, ConfigError, DataError, Ss3dError
 from ss3d.store import layout
+from ss3d.store.layout import SharedKind
 from ss3d.store.protocol import Store
 from ss3d.trial.records import (
     EpochReport,
-    PretrainRecord,
+    SharedRecord,
     StudyRecord,
     TrialRecord,
     TrialResult,
@@ -83,19 +84,19 @@ def load_readable(store: Store, name: str) -> tuple[StudyRecord, dict[str, Ss3dE
     keys = _by_trial(store, name)
     problems: dict[str, Ss3dError] = {}
     trials: list[TrialRecord] = []
-    pretrains: list[PretrainRecord] = []
     for trial in sorted(keys):
         try:
             trials.append(_trial(store, name, trial, keys[trial]))
         except (DataError, ConfigError) as error:
             problems[f"trial {name}/{trial}"] = error
-    for key in dict.fromkeys(trial.spec.pretrain_key for trial in trials):
+    shared: list[SharedRecord] = []
+    for kind, key in dict.fromkeys(pair for trial in trials for pair in trial.spec.shared()):
         try:
-            pretrain = load_pretrain_record(store, key)
-            pretrains += [pretrain] if pretrain else []
+            found = load_shared_record(store, kind, key)
+            shared += [found] if found else []
         except (DataError, ConfigError) as error:
-            problems[f"pretrain {key[:8]}"] = error
-    record = StudyRecord(name=name, spec=spec, trials=tuple(trials), pretrains=tuple(pretrains))
+            problems[f"{kind} {key[:8]}"] = error
+    record = StudyRecord(name=name, spec=spec, trials=tuple(trials), shared=tuple(shared))
     return record, problems
 
 
@@ -112,18 +113,25 @@ def load_trial_record(store: Store, study: str, trial: str) -> TrialRecord:
     return _trial(store, study, trial, keys)
 
 
-def load_pretrain_record(store: Store, key: str) -> PretrainRecord | None:
-    """Return a shared pretrained state as far as it got, or None if none was started."""
-    config, epochs = (store.get(layout.pretrain(key, n)) for n in ("config.json", "epochs.json"))
+def is_complete(store: Store, kind: SharedKind, key: str) -> bool:
+    """Return whether a shared pretrained state or control is complete in the store."""
+    return store.get(layout.shared(kind, key, "manifest.json")) is not None
+
+
+def load_shared_record(store: Store, kind: SharedKind, key: str) -> SharedRecord | None:
+    """Return a shared pretrained state or control as far as it got, or None if none was started."""
+    names = ("config.json", "epochs.json")
+    config, epochs = (store.get(layout.shared(kind, key, name)) for name in names)
     if config is None:
         return None
     reports = read_reports(epochs.data) if epochs else ()
-    return PretrainRecord(
+    return SharedRecord(
+        kind=kind,
         key=key,
-        config=TrialConfig.parse(read_object(config.data, f"config.json of pretrain {key}")),
+        config=TrialConfig.parse(read_object(config.data, f"config.json of {kind} {key}")),
         reports=reports,
         seconds=sum(report.system["epoch_s"] for report in reports),
-        complete=store.get(layout.pretrain(key, "manifest.json")) is not None,
+        complete=is_complete(store, kind, key),
     )
 
 

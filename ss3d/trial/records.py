@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from ss3d.config import TrialConfig, canonical_json
 from ss3d.errors import CheckpointError
+from ss3d.store.layout import SharedKind
 
 SCHEMA = 1
 """Version of all stored records; readers accept their own and older."""
@@ -85,6 +87,8 @@ class TrialSpec(Record):
     stratum: dict[str, Any]
     config: TrialConfig
     pretrain_key: str
+    control_key: str = ""
+    """Of the supervised control that the trial is measured against; empty if there is none."""
     code_version: str
     data_hash: str
     versions: dict[str, str]
@@ -92,6 +96,12 @@ class TrialSpec(Record):
     attrs: dict[str, Any]
     """Optuna's user and system attributes at the time of asking."""
     proposed_at: float
+
+    def shared(self) -> Iterator[tuple[SharedKind, str]]:
+        """Yield the kind and the key of what the trial shares with others."""
+        yield "pretrain", self.pretrain_key
+        if self.control_key:
+            yield "control", self.control_key
 
 
 class TrialResult(Record):
@@ -124,9 +134,10 @@ class TrialRecord(Record):
         return self.result.state if self.result else "running"
 
 
-class PretrainRecord(Record):
-    """A shared pretrained state."""
+class SharedRecord(Record):
+    """Supervised training that trials share: a pretrained state, or a control."""
 
+    kind: SharedKind = "pretrain"
     key: str
     config: TrialConfig
     reports: tuple[EpochReport, ...]
@@ -141,4 +152,5 @@ class StudyRecord(Record):
     spec: dict[str, Any]
     """study.json."""
     trials: tuple[TrialRecord, ...]
-    pretrains: tuple[PretrainRecord, ...]
+    shared: tuple[SharedRecord, ...]
+    """Pretrained states and controls."""

@@ -33,6 +33,10 @@ class Verdict(BaseModel):
     """Epoch, name and both values of the first difference; None when bitwise."""
     epochs: int
     """Epochs compared."""
+    only_original: list[str]
+    """Metrics that only the original has, so that nothing could be compared."""
+    only_rerun: list[str]
+    """Metrics that only the rerun has: the code measures more than it did."""
     metrics: dict[str, float]
     """Of the rerun's last epoch."""
     original: dict[str, float]
@@ -69,8 +73,8 @@ def rerun(state: TrialState, data: TrialData, last: int) -> Iterator[EpochReport
 def compare(original: Sequence[EpochReport], again: Sequence[EpochReport]) -> Verdict:
     """Compare two runs of a trial on the epochs that both have.
 
-    `bitwise`: every metric and the sha256 of the weights agree in every epoch. `within tolerance`:
-    the last val/cd_l1 agree to `TOLERANCE`.
+    `bitwise`: every metric that both have and the sha256 of the weights agree in every epoch.
+    `within tolerance`: the last val/cd_l1 agree to `TOLERANCE`.
     """
     before = {(report.phase, report.epoch): report for report in original}
     pairs = [(before[(r.phase, r.epoch)], r) for r in again if (r.phase, r.epoch) in before]
@@ -86,16 +90,18 @@ def compare(original: Sequence[EpochReport], again: Sequence[EpochReport]) -> Ve
         verdict=verdict,
         first_difference=differences[0] if differences else None,
         epochs=len(pairs),
+        only_original=_only(pairs),
+        only_rerun=_only([(new, old) for old, new in pairs]),
         metrics=metrics,
         original=reference,
     )
 
 
 def first_difference(before: EpochReport, again: EpochReport) -> dict[str, Any] | None:
-    """Return the first metric in which two reports differ, or the weights, or None."""
+    """Return the first metric of both in which two reports differ, or the weights, or None."""
     place = {"phase": before.phase, "epoch": before.epoch}
-    for name in sorted(before.metrics.keys() | again.metrics.keys()):
-        old, new = before.metrics.get(name), again.metrics.get(name)
+    for name in sorted(before.metrics.keys() & again.metrics.keys()):
+        old, new = before.metrics[name], again.metrics[name]
         if old != new:
             return place | {"name": name, "original": old, "rerun": new}
     if before.digest != again.digest:
@@ -111,6 +117,11 @@ def changes_since(spec: TrialSpec, data_hash: str) -> list[str]:
         **{name: (spec.versions.get(name), here) for name, here in versions().items()},
     }
     return [f"{name}: {then} -> {now}" for name, (then, now) in pairs.items() if then != now]
+
+
+def _only(pairs: Sequence[tuple[EpochReport, EpochReport]]) -> list[str]:
+    """Return the metrics that the second of a pair lacks, in order."""
+    return sorted({name for one, other in pairs for name in one.metrics.keys() - other.metrics})
 
 
 def _close(metrics: dict[str, float], reference: dict[str, float]) -> bool:

@@ -75,6 +75,23 @@ def pretrain_key(config: TrialConfig, data_hash: str) -> str:
     )
 
 
+def control_key(config: TrialConfig, data_hash: str) -> str:
+    """Return the identity of a trial's supervised control; empty where there is nothing to control.
+
+    A trial that ends with its pretrained state, or sees no unlabelled image, has none.
+    """
+    if not config.semi.enabled or config.semi.lambda_u == 0:
+        return ""
+    return fingerprint(
+        {
+            "fields": config.control().flatten(),
+            "data": data_hash,
+            "code": code_version(),
+            "torch": versions()["torch"],
+        }
+    )
+
+
 def versions() -> dict[str, str]:
     """Return the versions of what computes."""
     import numpy

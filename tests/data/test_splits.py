@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss3d.data.splits import labeled_split, split_hash, stratified_subset
+from ss3d.data.splits import balanced_order, labeled_split, split_hash, stratified_subset
 
 POOL = {
     "chair": [f"chair/{i}" for i in range(100)],
@@ -48,3 +48,15 @@ def test_subset_is_proportional_and_nested():
 def test_split_hash_sees_members_and_parts_only():
     assert split_hash({"a": ["1", "2"]}) == split_hash({"a": ["2", "1"]})
     assert split_hash({"a": ["1"], "b": ["2"]}) != split_hash({"a": ["2"], "b": ["1"]})
+
+
+@pytest.mark.parametrize(
+    ("balance", "times"), [(0.0, (1, 1, 1)), (0.5, (1, 2, 3)), (1.0, (1, 4, 9))]
+)
+def test_models_of_small_categories_are_drawn_more_often(
+    balance: float, times: tuple[int, int, int]
+) -> None:
+    categories = ["a"] * 9 + ["b"] * 2 + ["c"]  # 9 / 2 is 4.5: halves round to even
+    order = balanced_order(categories, balance).tolist()
+    assert sorted(set(order)) == list(range(12))
+    assert [order.count(position) for position in (0, 9, 11)] == list(times)

@@ -13,7 +13,7 @@ def make_study(
         name="demo",
         spec={"objective": {"metric": "val/cd_l1", "direction": direction}},
         trials=tuple(_trial(number, *trial) for number, trial in enumerate(trials)),
-        pretrains=(),
+        shared=(),
     )
 
 

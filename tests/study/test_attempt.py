@@ -20,10 +20,12 @@ from ss3d.store.directory import DirectoryStore
 from ss3d.study.attempt import run_job
 from ss3d.study.job import Job, Place, Progress
 from ss3d.study.worker import Worker
+from ss3d.trial.history import load_shared_record
 from ss3d.trial.records import TrialResult, TrialSpec
 
 KEY = "ab" * 32
 PRETRAIN, TRIAL = Job("pretrain", "t00000", KEY), Job("trial", "t00000", KEY)
+CONTROL = Job("control", "t00000", "cd" * 32)
 
 
 class Forgetful(DirectoryStore):
@@ -83,6 +85,24 @@ def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worke
     shared = worker.store.get(config)
     assert shared is not None
     assert shared.data == b"{}"
+
+
+def test_a_control_starts_from_the_pretrained_state_and_sees_no_unlabelled_image(
+    worker: Worker, sealed: TrialSpec
+) -> None:
+    run(worker, PRETRAIN)
+    done = run(worker, CONTROL)
+    assert (done[-1].is_done, done[-1].failure) == (True, "")
+    start, end = (report for progress in done for report in progress.reports)
+    record = load_shared_record(worker.store, "control", CONTROL.key)
+    assert record is not None
+    assert (record.complete, record.config) == (True, sealed.config.control())
+    assert [report.digest for report in record.reports] == [start.digest, end.digest]
+    assert "train/loss_unsup" not in end.metrics
+    trial = [report for progress in run(worker, TRIAL) for report in progress.reports]
+    assert trial[0].digest == start.digest
+    assert trial[1].digest != end.digest
+    assert read_manifest(worker.store, layout.shared("control", CONTROL.key, "checkpoint"))
 
 
 @pytest.mark.parametrize("job", [PRETRAIN, TRIAL])

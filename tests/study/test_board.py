@@ -34,7 +34,7 @@ def make_board(rule: Rule | None = None, target: int = 4, space: Space | None = 
     return board
 
 
-def seal(board: Board, number: int, key: str = "k") -> TrialSpec:
+def seal(board: Board, number: int, key: str = "k", control: str = "") -> TrialSpec:
     proposal = propose(board.space, [], number)
     return TrialSpec(
         study="x",
@@ -44,6 +44,7 @@ def seal(board: Board, number: int, key: str = "k") -> TrialSpec:
         stratum={},
         config=board.space.base.override(proposal.params),
         pretrain_key=key,
+        control_key=control,
         code_version="c",
         data_hash="d",
         versions={},
@@ -81,7 +82,7 @@ def events(board: Board) -> list[Event | None]:
 def test_a_pretrain_is_handed_out_once_and_trials_wait_for_it() -> None:
     board = make_board()
     for number in range(3):
-        board.add(seal(board, number), is_key_ready=False)
+        board.add(seal(board, number), set())
     assert board.take("a") == Job("pretrain", "t00000", "k")
     assert board.take("b") is None
     board.end("a", Progress(1, (), is_done=True))
@@ -95,7 +96,7 @@ def test_no_more_jobs_are_handed_out_than_there_are_slots() -> None:
     board = make_board()
     board.widen(1)
     for number in range(2):
-        board.add(seal(board, number), is_key_ready=True)
+        board.add(seal(board, number), {"k"})
     assert board.take("a")
     assert board.take("b") is None
     board.end("a", progress(5.0, 4.0, is_done=True))
@@ -105,7 +106,7 @@ def test_no_more_jobs_are_handed_out_than_there_are_slots() -> None:
 def test_a_trial_that_the_rule_stops_is_pruned_with_a_reason() -> None:
     board = make_board(SuccessiveHalving(first_rung=1, factor=2))
     for number in range(2):
-        board.add(seal(board, number), is_key_ready=True)
+        board.add(seal(board, number), {"k"})
         board.take(f"tune{number}")
     going = board.report("tune0", progress(9.0, 3.0))
     stopped = board.report("tune1", progress(9.0, 4.0))
@@ -125,7 +126,7 @@ def test_a_trial_that_the_rule_stops_is_pruned_with_a_reason() -> None:
 def test_epochs_after_a_stop_do_not_count() -> None:
     board = make_board(SuccessiveHalving(first_rung=1, factor=2))
     for number in range(2):
-        board.add(seal(board, number), is_key_ready=True)
+        board.add(seal(board, number), {"k"})
         board.take(f"tune{number}")
     board.report("tune0", progress(9.0, 3.0))
     board.report("tune1", progress(9.0, 4.0, 1.0, attempt=2))
@@ -139,7 +140,7 @@ def test_decisions_to_maximize_keep_the_objective_s_own_sign() -> None:
     space = make_space('[objective]\nmetric = "val/f_score"\ndirection = "maximize"\n')
     board = make_board(SuccessiveHalving(first_rung=1, factor=2), space=space)
     for number, score in enumerate((0.5, 0.25)):
-        board.add(seal(board, number), is_key_ready=True)
+        board.add(seal(board, number), {"k"})
         board.take(f"tune{number}")
         report = (
             progress(0.0, 1.0).reports[1].model_copy(update={"metrics": {"val/f_score": score}})
@@ -156,21 +157,21 @@ def test_decisions_to_maximize_keep_the_objective_s_own_sign() -> None:
 def test_a_pretrain_that_fails_by_itself_fails_what_waits_for_it_and_nothing_else() -> None:
     board = make_board()
     for number, key in enumerate(("k", "other", "k")):
-        board.add(seal(board, number, key), is_key_ready=False)
+        board.add(seal(board, number, key), set())
     board.take("a")
     board.end("a", failed("loss is not finite"))
     states = [entry.state for entry in board.trials.values()]
     assert states == ["failed", "running", "failed"]
     assert board.ended("t00002")[1].reason == "its pretraining failed: loss is not finite"
-    board.add(seal(board, 3), is_key_ready=False)
+    board.add(seal(board, 3), set())
     assert board.trials["t00003"].state == "failed"
     assert board.take("b") == Job("pretrain", "t00001", "other")
 
 
 def test_what_is_lost_by_no_fault_of_its_own_stays_open() -> None:
     board = make_board()
-    board.add(seal(board, 0), is_key_ready=False)
-    board.add(seal(board, 1, "ready"), is_key_ready=True)
+    board.add(seal(board, 0), set())
+    board.add(seal(board, 1, "ready"), {"ready"})
     board.take("a")
     board.take("b")
     events(board)
@@ -178,7 +179,7 @@ def test_what_is_lost_by_no_fault_of_its_own_stays_open() -> None:
     assert board.loss == "pretrain-k: disk full"
     board.lose("b", "disk full")
     assert [entry.state for entry in board.trials.values()] == ["running", "running"]
-    assert board.pretrains["k"].state == "waiting"
+    assert board.shared["k"].state == "waiting"
     assert events(board) == []
     assert board.take("c") is None
     assert not board.is_exhausted()
@@ -186,7 +187,7 @@ def test_what_is_lost_by_no_fault_of_its_own_stays_open() -> None:
 
 def test_late_and_repeated_tells_change_nothing() -> None:
     board = make_board()
-    board.add(seal(board, 0), is_key_ready=True)
+    board.add(seal(board, 0), {"k"})
     board.take("a")
     board.report("a", progress(5.0))
     board.report("a", progress(5.0))
@@ -205,7 +206,7 @@ def test_late_and_repeated_tells_change_nothing() -> None:
 
 def test_a_result_is_shown_only_once_the_store_has_it() -> None:
     board = make_board()
-    board.add(seal(board, 0), is_key_ready=True)
+    board.add(seal(board, 0), {"k"})
     board.take("a")
     board.end("a", progress(5.0, 4.0, is_done=True))
     assert board.record("t00000").result is None
@@ -221,7 +222,7 @@ def test_exactly_the_budget_is_proposed_and_then_nothing(slots: int) -> None:
     handed: list[str] = []
     while not board.is_exhausted():
         while (number := board.next_number()) is not None:
-            board.add(seal(board, number), is_key_ready=True)
+            board.add(seal(board, number), {"k"})
         job = board.take("a")
         assert job is not None
         handed.append(job.trial)
@@ -236,5 +237,98 @@ def test_one_trial_more_than_there_are_slots_is_proposed_ahead() -> None:
     board = make_board(target=9)
     board.widen(2)
     while (number := board.next_number()) is not None:
-        board.add(seal(board, number), is_key_ready=True)
+        board.add(seal(board, number), {"k"})
     assert len(board.trials) == 3
+
+
+def test_a_control_runs_once_after_the_trials_that_are_complete() -> None:
+    board = make_board(target=3)
+    for number in range(3):
+        board.add(seal(board, number, control="c"), set())
+    board.take("p")
+    board.end("p", progress(is_done=True))
+    for number, name in enumerate("abc"):
+        assert board.take(name) == Job("trial", f"t{number:05d}", "k")
+    board.end("a", progress(5.0, 4.0, is_done=True))
+    board.end("b", progress(5.0, 4.5, is_done=True))
+    assert board.take("d") == Job("control", "t00000", "c")
+    board.end("c", progress(5.0, 4.5, is_done=True))
+    assert board.take("e") is None
+    assert not board.is_exhausted()
+    board.report("d", progress(5.0, 4.8))
+    assert board.trials["t00000"].state == "complete"
+    board.end("d", progress(4.7, start=2, is_done=True))
+    record = board.shared_record("c")
+    assert (record.kind, record.complete, record.config.semi.lambda_u) == ("control", True, 0)
+    assert [report.epoch for report in record.reports] == [0, 1, 2]
+    assert board.is_exhausted()
+
+
+def test_what_did_not_complete_needs_no_control() -> None:
+    board = make_board(SuccessiveHalving(first_rung=1, factor=2), target=3)
+    for number in range(3):
+        board.add(seal(board, number, control=f"c{number}"), {"k"})
+        board.take(f"tune{number}")
+    board.report("tune0", progress(9.0, 3.0))
+    stopped = board.report("tune1", progress(9.0, 5.0))
+    assert stopped is not None
+    assert stopped.stop
+    board.end("tune1", progress(5.0, start=1))
+    board.end("tune2", failed("loss is not finite"))
+    assert board.take("x") is None
+    board.end("tune0", progress(2.0, start=2, is_done=True))
+    assert board.take("x") == Job("control", "t00000", "c0")
+
+
+def test_a_control_that_fails_is_not_tried_again_and_ends_no_trial() -> None:
+    board = make_board(target=1)
+    board.add(seal(board, 0, control="c"), {"k"})
+    board.take("a")
+    board.end("a", progress(5.0, 4.0, is_done=True))
+    board.take("b")
+    board.end("b", failed("loss is not finite"))
+    assert board.is_exhausted()
+    assert board.trials["t00000"].state == "complete"
+    assert board.shared["c"].reason == "loss is not finite"
+
+
+def test_a_control_that_is_lost_stays_open() -> None:
+    board = make_board(target=1)
+    board.add(seal(board, 0, control="c"), {"k"})
+    board.take("a")
+    board.end("a", progress(5.0, 4.0, is_done=True))
+    board.take("b")
+    board.lose("b", "disk full")
+    assert board.loss == "control-c: disk full"
+    assert not board.is_exhausted()
+
+
+def test_a_resumed_study_runs_the_controls_that_are_missing() -> None:
+    before = make_board(target=2)
+    for number in range(2):
+        before.add(seal(before, number, control="c"), {"k"})
+        before.take(f"a{number}")
+        before.end(f"a{number}", progress(5.0, 4.0, is_done=True))
+    ended = [before.ended(trial) for trial in before.trials]
+    again, done = make_board(target=2), make_board(target=2)
+    for spec, result in ended:
+        again.add_finished(spec, result, {"k"})
+        done.add_finished(spec, result, {"k", "c"})
+    assert done.is_exhausted()
+    assert again.take("x") == Job("control", "t00000", "c")
+    assert again.take("y") is None
+    again.end("x", progress(5.0, is_done=True))
+    assert again.is_exhausted()
+
+
+def test_a_control_whose_pretraining_cannot_be_made_again_is_given_up() -> None:
+    before = make_board(target=1)
+    before.add(seal(before, 0, control="c"), {"k"})
+    before.take("a")
+    before.end("a", progress(5.0, 4.0, is_done=True))
+    again = make_board(target=1)
+    again.add_finished(*before.ended("t00000"), set())
+    assert again.take("x") == Job("pretrain", "t00000", "k")
+    again.end("x", failed("loss is not finite"))
+    assert again.take("y") is None
+    assert again.is_exhausted()

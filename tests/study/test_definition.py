@@ -19,7 +19,7 @@ from ss3d.store.lease import take_lease
 from ss3d.study.definition import Request, define_study, extend_budget
 from ss3d.study.driver import Started, Watcher, search
 from ss3d.trial.history import read_budget
-from ss3d.trial.records import PretrainRecord, TrialRecord
+from ss3d.trial.records import SharedRecord, TrialRecord
 
 HEADS = """
 [parameters."model.num_heads"]
@@ -34,7 +34,7 @@ class Shown:
 
     specs: list[Any] = field(default_factory=list)
     trials: list[TrialRecord] = field(default_factory=list)
-    pretrains: list[PretrainRecord] = field(default_factory=list)
+    pretrains: list[SharedRecord] = field(default_factory=list)
 
     def study(self, study_spec: Any) -> None:
         self.specs.append(study_spec)
@@ -42,7 +42,7 @@ class Shown:
     def trial(self, record: TrialRecord) -> None:
         self.trials.append(record)
 
-    def pretrain(self, record: PretrainRecord) -> None:
+    def shared(self, record: SharedRecord) -> None:
         self.pretrains.append(record)
 
 
@@ -161,3 +161,13 @@ def test_a_teacher_that_hardly_moves_is_noted(
     assert note.startswith("semi.ema_decay up to 0.99 averages over 100 steps, more than a quarter")
     again = define_study(store, Request(name="fast", resume=True))
     assert again.notes == study.notes
+
+
+def test_resume_begins_a_study_that_is_not_there_if_it_is_told_all(
+    store: DirectoryStore, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    request = Request(space=write_space(HEADS), data=str(data_folder), resume=True)
+    first, again = define_study(store, request), define_study(store, request)
+    assert first.spec == again.spec
+    with pytest.raises(ConfigError, match="study 'other': not in the store"):
+        define_study(store, Request(name="other", resume=True))

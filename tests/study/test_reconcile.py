@@ -92,7 +92,7 @@ def test_pretrained_states_and_decisions_are_read(store: DirectoryStore, space: 
         b'"peers":["t00001","t00000"]}',
     )
     agreement = reconcile(store, "s", METRIC)
-    assert [(p.key, p.complete) for p in agreement.pretrains] == [(spec.pretrain_key, True)]
+    assert [(p.key, p.complete) for p in agreement.shared] == [(spec.pretrain_key, True)]
     decision = agreement.decided["t00000", 2]
     assert (decision.stop, decision.peers) == (True, ("t00001", "t00000"))
 

@@ -24,7 +24,7 @@ from ss3d.study.environment import prepare_environment
 from ss3d.study.job import Progress
 from ss3d.study.live import Snapshot
 from ss3d.trial.history import load_study_record
-from ss3d.trial.records import PretrainRecord, TrialRecord
+from ss3d.trial.records import SharedRecord, TrialRecord
 from ss3d.trial.run import run_trial
 from ss3d.trial.state import new_state
 
@@ -51,7 +51,7 @@ class Shown:
     def __init__(self) -> None:
         self.spec: dict[str, Any] = {}
         self.trials: dict[str, list[TrialRecord]] = {}
-        self.pretrains: dict[str, PretrainRecord] = {}
+        self.shared_records: dict[str, SharedRecord] = {}
 
     def study(self, study_spec: Any) -> None:
         self.spec = dict(study_spec)
@@ -59,8 +59,8 @@ class Shown:
     def trial(self, record: TrialRecord) -> None:
         self.trials.setdefault(record.spec.trial, []).append(record)
 
-    def pretrain(self, record: PretrainRecord) -> None:
-        self.pretrains[record.key] = record
+    def shared(self, record: SharedRecord) -> None:
+        self.shared_records[record.key] = record
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_one_slot_with_two_pretrain_keys_a_diverging_trial_and_slow_workers(
     assert set(states) == {"complete", "pruned", "failed"}
     for trial in record.trials:
         check_trial(store, trial)
-    check_pretrains(store, record.pretrains, shown)
+    check_pretrains(store, record.shared, shown)
     assert {name: records[-1] for name, records in shown.trials.items()} == {
         trial.spec.trial: trial for trial in record.trials
     }
@@ -116,6 +116,45 @@ def test_one_slot_with_two_pretrain_keys_a_diverging_trial_and_slow_workers(
     run(8, resume=True)
     assert (started[-1].num_finished, started[-1].num_told, started[-1].num_live) == (8, 8, 0)
     assert load_study_record(store, "fast") == record
+
+
+ARMS = """
+[pruner]
+name = "none"
+[[arms]]
+name = "paper"
+[[arms]]
+name = "no smoothing"
+semi.unsup_eps = 0.0
+"""
+
+
+def test_arms_of_a_replicate_share_one_control_and_a_missing_one_is_made_on_resume(
+    tmp_path: Path, data_folder: Path, write_space: Callable[[str, str], Path]
+) -> None:
+    space = write_space(ARMS, "controls = true\n[study]\nreplicates = 2\n")
+    settings, shown = Settings(home=tmp_path / "home"), Shown()
+    request = Request(space=space, data=str(data_folder), trials=4, resume=True)
+    search(request, settings, shown, Watcher())
+    store = DirectoryStore(Path(settings.store_address))
+    record = load_study_record(store, "fast")
+    assert [trial.state for trial in record.trials] == ["complete"] * 4
+    keys = [trial.spec.control_key for trial in record.trials]
+    assert keys == [keys[0], keys[0], keys[2], keys[2]]
+    controls = [shared for shared in record.shared if shared.kind == "control"]
+    assert [(c.key, c.complete) for c in controls] == [(keys[0], True), (keys[2], True)]
+    assert all(shown.shared_records[control.key] == control for control in controls)
+    assert controls[0].config == record.trials[0].spec.config.control()
+    assert [report.epoch for report in controls[0].reports] == [0, 1, 2, 3, 4]
+    assert controls[0].reports[0].digest == record.trials[0].reports[0].digest
+
+    for key in list(store.list(layout.shared("control", keys[2]) + "/")):
+        store.delete(key)
+    search(request, settings, shown, Watcher())
+    again = load_study_record(store, "fast")
+    assert again.trials == record.trials
+    made = {shared.key: shared for shared in again.shared}[keys[2]]
+    assert [r.digest for r in made.reports] == [r.digest for r in controls[1].reports]
 
 
 @pytest.fixture
@@ -145,7 +184,7 @@ def test_a_full_disk_ends_the_search_and_fails_no_trial(
     store = DirectoryStore(Path(settings.store_address))
     record = load_study_record(store, "fast")
     assert [trial.state for trial in record.trials] == ["running"]
-    assert [pretrain.complete for pretrain in record.pretrains] == [True]
+    assert [pretrain.complete for pretrain in record.shared] == [True]
     assert not is_held(store, layout.study("fast", "driver.lease"))
 
 
@@ -171,7 +210,7 @@ def check_trial(store: DirectoryStore, trial: TrialRecord) -> None:
 
 
 def check_pretrains(
-    store: DirectoryStore, pretrains: tuple[PretrainRecord, ...], shown: Shown
+    store: DirectoryStore, pretrains: tuple[SharedRecord, ...], shown: Shown
 ) -> None:
     """Both pretrained states were made once and shown."""
     assert len(pretrains) == 2
@@ -179,7 +218,7 @@ def check_pretrains(
         assert pretrain.complete
         assert [report.epoch for report in pretrain.reports] == [1, 2]
         assert len(list(store.list(layout.pretrain(pretrain.key, "attempts") + "/"))) == 1
-        assert shown.pretrains[pretrain.key].complete
+        assert shown.shared_records[pretrain.key].complete
 
 
 def check_alone(trial: TrialRecord, data_folder: Path, tmp_path: Path) -> None:

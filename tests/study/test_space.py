@@ -7,7 +7,7 @@ import pytest
 
 from ss3d.errors import ConfigError
 from ss3d.study.parameter import IntRange
-from ss3d.study.sharing import count_pretrains, keyed_ranges
+from ss3d.study.sharing import count_shared, keyed_ranges
 from ss3d.study.soundness import late_teacher
 from ss3d.study.space import Space, derive_seeds, load_space, parse_space
 from ss3d.study.toml_lines import TomlFile
@@ -28,7 +28,7 @@ def parse(text: str) -> Space:
 def test_every_shipped_space_is_valid(path: Path) -> None:
     space = load_space(path)
     assert space.parameters
-    assert keyed_ranges(space) == []
+    assert keyed_ranges(space, "pretrain") == []
 
 
 def test_a_file_says_what_is_fixed_and_what_varies() -> None:
@@ -188,10 +188,10 @@ def test_strata_take_turns_over_all_combinations() -> None:
     space = parse('strata = ["data.labeled_ratio", "model.num_heads"]\n' + BASE + ratio + heads)
     turns = [tuple(space.stratum(number).values()) for number in range(5)]
     assert turns == [(0.1, 1), (0.1, 2), (0.5, 1), (0.5, 2), (0.1, 1)]
-    assert count_pretrains(space) == 4
+    assert count_shared(space, "pretrain") == 4
 
 
 def test_a_continuous_parameter_of_pretraining_is_noticed() -> None:
     space = parse(BASE + '[parameters."pretrain.lr"]\ntype = "float"\nlow = 1e-4\nhigh = 1e-2\n')
-    assert count_pretrains(space) is None
-    assert keyed_ranges(space) == ["pretrain.lr"]
+    assert count_shared(space, "pretrain") is None
+    assert keyed_ranges(space, "pretrain") == ["pretrain.lr"]

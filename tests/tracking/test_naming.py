@@ -1,8 +1,8 @@
 from tracking_records import make_pretrain, make_trial
 
-from ss3d.config import P1, field_marks
+from ss3d.config import P1, P2, field_marks
 from ss3d.report.leaderboard import describe_values
-from ss3d.tracking.naming import pretrain_params, trial_name
+from ss3d.tracking.naming import shared_name, shared_params, trial_name
 
 
 def test_headline_parameters_come_first_by_their_codes() -> None:
@@ -25,6 +25,10 @@ def test_a_trial_of_a_study_that_varies_nothing_has_its_id_alone() -> None:
     assert trial_name(record.model_copy(update={"spec": spec})) == "t00005"
 
 
-def test_a_pretrain_shows_only_what_acts_in_it() -> None:
+def test_a_shared_run_shows_only_what_acts_in_it() -> None:
     marks = dict(field_marks())
-    assert {marks[path] for path in pretrain_params(make_pretrain().config)} == {P1}
+    pretrain = make_pretrain()
+    control = pretrain.model_copy(update={"kind": "control"})
+    assert {marks[path] for path in shared_params(pretrain)} == {P1}
+    assert {marks[path] for path in shared_params(control)} == {P1, P2}
+    assert shared_name(control).startswith("control abababab")

@@ -72,7 +72,7 @@ def test_trials_and_pretrains_are_children_of_their_study(
 ) -> None:
     parent = projection.study(STUDY_SPEC, [], "RUNNING")
     trial = client.get_run(projection.trial(STUDY_SPEC, make_trial()))
-    pretrain = client.get_run(projection.pretrain(STUDY_SPEC, make_pretrain(), "FINISHED"))
+    pretrain = client.get_run(projection.shared(STUDY_SPEC, make_pretrain(), "FINISHED"))
 
     assert client.get_run(parent).info.run_name == "demo"
     assert {trial.data.tags["mlflow.parentRunId"], pretrain.data.tags["mlflow.parentRunId"]} == {
@@ -94,7 +94,7 @@ def test_writing_the_same_again_writes_nothing(
 
     def project(projection: Projection) -> None:
         projection.study(STUDY_SPEC, records, "RUNNING")
-        projection.pretrain(STUDY_SPEC, make_pretrain(), "FINISHED")
+        projection.shared(STUDY_SPEC, make_pretrain(), "FINISHED")
         for record in records:
             projection.trial(STUDY_SPEC, record)
 
@@ -211,7 +211,7 @@ def test_sync_rebuilds_a_study_from_the_store(
     counts = sync(store, settings, "demo")
     assert counts == {
         "trials": 2,
-        "pretrains": 0,
+        "shared": 0,
         "runs": 3,
         "epochs": 6,
         "files": 11,
@@ -220,7 +220,7 @@ def test_sync_rebuilds_a_study_from_the_store(
     again = sync(store, settings, "demo")
     assert again == {
         "trials": 2,
-        "pretrains": 0,
+        "shared": 0,
         "runs": 0,
         "epochs": 0,
         "files": 0,

@@ -32,7 +32,7 @@ def test_everything_given_is_written_when_it_closes(
     put_trial(make_trial(0, "complete"))
     with Projector(settings, store) as projector:
         projector.study(STUDY_SPEC)
-        projector.pretrain(make_pretrain())
+        projector.shared(make_pretrain())
         for epochs in range(1, 4):
             projector.trial(make_trial(0, epochs=epochs))
         projector.trial(make_trial(0, "complete"))
@@ -95,11 +95,11 @@ def test_a_pretraining_that_did_not_end_is_killed_with_its_search(
     put_trial(make_trial(0))
     with Projector(settings, store) as projector:
         projector.study(STUDY_SPEC)
-        projector.pretrain(make_pretrain(complete=False))
+        projector.shared(make_pretrain(complete=False))
     assert statuses(settings) == {"demo": "KILLED", "pretrain": "KILLED"}
     with Projector(settings, store) as projector:
         projector.study(STUDY_SPEC)
-        projector.pretrain(make_pretrain())
+        projector.shared(make_pretrain())
         projector.trial(make_trial(0, "pruned"))
     assert statuses(settings)["pretrain"] == "FINISHED"
 
@@ -110,7 +110,7 @@ def test_a_pretraining_that_failed_fails_with_all_trials_that_needed_it(
     put_trial(make_trial(0))
     with Projector(settings, store) as projector:
         projector.study(STUDY_SPEC)
-        projector.pretrain(make_pretrain(complete=False))
+        projector.shared(make_pretrain(complete=False))
         projector.trial(make_trial(0, "failed", epochs=0, reason="its pretraining failed: killed"))
     assert statuses(settings) == {"demo": "FINISHED", "pretrain": "FAILED", "t00000": "FAILED"}
 

@@ -1,7 +1,7 @@
 import pytest
 from tracking_records import make_pretrain, make_trial
 
-from ss3d.tracking.statuses import pretrain_status, study_status
+from ss3d.tracking.statuses import shared_status, study_status
 
 DONE, LEFT = make_trial(0, "pruned"), make_trial(1)
 LOST = make_trial(2, "failed", epochs=0)
@@ -37,8 +37,8 @@ def test_a_study_is_finished_when_its_budget_is_and_nothing_is_left(
 def test_a_pretrain_fails_with_all_trials_that_needed_it(
     trials: list, is_running: bool, status: str
 ) -> None:
-    assert pretrain_status(make_pretrain(complete=False), trials, is_running) == status
-    assert pretrain_status(make_pretrain(), trials, is_running) == "FINISHED"
+    assert shared_status(make_pretrain(complete=False), trials, is_running) == status
+    assert shared_status(make_pretrain(), trials, is_running) == "FINISHED"
 
 
 def test_trials_of_other_pretrains_do_not_count() -> None:
@@ -46,5 +46,5 @@ def test_trials_of_other_pretrains_do_not_count() -> None:
         update={"spec": LOST.spec.model_copy(update={"pretrain_key": "cd" * 32})}
     )
     unfinished = make_pretrain(complete=False)
-    assert pretrain_status(unfinished, [other], is_running=True) == "RUNNING"
-    assert pretrain_status(unfinished, [other, LOST], is_running=True) == "FAILED"
+    assert shared_status(unfinished, [other], is_running=True) == "RUNNING"
+    assert shared_status(unfinished, [other, LOST], is_running=True) == "FAILED"

@@ -10,7 +10,7 @@ from ss3d.config import TrialConfig
 from ss3d.model.network import build_network
 from ss3d.store import layout
 from ss3d.trial import files
-from ss3d.trial.records import EpochReport, PretrainRecord, TrialRecord, TrialResult, TrialSpec
+from ss3d.trial.records import EpochReport, SharedRecord, TrialRecord, TrialResult, TrialSpec
 
 STUDY_SPEC = {
     "schema": 1,
@@ -89,8 +89,8 @@ def make_trial(
     return TrialRecord(spec=spec, result=result, reports=reports)
 
 
-def make_pretrain(complete: bool = True) -> PretrainRecord:
-    return PretrainRecord(
+def make_pretrain(complete: bool = True) -> SharedRecord:
+    return SharedRecord(
         key="ab" * 32,
         config=CONFIG,
         reports=make_reports(3, phase="pretrain"),
