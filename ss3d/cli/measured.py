@@ -1,22 +1,22 @@
-"""How `ss3d evaluate` says what was measured, and where it records a look at the test models."""
+"""How `evaluate` and `rerun` say what they found, and where a look at test models is recorded."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from ss3d.cli.opening import local_network
 from ss3d.cli.output import console, errors
 from ss3d.settings import Settings
 
 if TYPE_CHECKING:
+    from ss3d.cli.chosen import Chosen
     from ss3d.data.loader import TrialData
     from ss3d.training.assessment import Assessment
+    from ss3d.trial.rerun import Verdict
 
 COLUMNS = {
     "cd_l1": "cd_l1",
@@ -55,23 +55,19 @@ def describe_assessment(found: Assessment) -> dict[str, Any]:
     }
 
 
-def count_labels(directory: Path, data: TrialData) -> dict[str, int] | None:
+def count_labels(chosen: Chosen, data: TrialData) -> dict[str, int] | None:
     """Return how many labelled models trained the network and how many chose its best epoch.
 
     None if the data set or its split is not the one that it was trained on.
     """
-    from ss3d.trial.files import read_json
-
-    trained = read_json(directory / "metrics.json")
-    same = (trained.get("data_hash"), trained.get("split_hash")) == (
-        data.data_hash,
-        data.split_hash,
-    )
+    here = {"data_hash": data.data_hash, "split_hash": data.split_hash}
+    recorded = {name: chosen.trained_on[name] for name in here if name in chosen.trained_on}
+    same = bool(recorded) and recorded.items() <= here.items()
     return {"train": len(data.labeled), "choose": len(data.validation)} if same else None
 
 
 def record_test(
-    model: str, directory: Path, data: TrialData, value: dict[str, Any], settings: Settings
+    model: str, chosen: Chosen, data: TrialData, value: dict[str, Any], settings: Settings
 ) -> dict[str, Any]:
     """Record one reading of the test models and return how many there are now.
 
@@ -79,17 +75,16 @@ def record_test(
     """
     from ss3d.store.directory import DirectoryStore
     from ss3d.store.opening import open_store
-    from ss3d.trial.files import recorded_sha
     from ss3d.trial.readings import TestReading, record_reading
     from ss3d.trial.spec import code_version
 
-    if local_network(model) is None:
+    if chosen.folder is None:
         store = open_store(settings.store_address)
     else:
-        store = DirectoryStore(directory.parent if directory.name == "best" else directory)
+        store = DirectoryStore(chosen.folder)
     reading = TestReading(
         model=model,
-        weights_sha256=recorded_sha(directory),
+        weights_sha256=chosen.weights_sha256,
         data_hash=data.data_hash,
         split_hash=data.split_hash,
         count=value["count"],
@@ -125,6 +120,16 @@ def show_assessment(title: str, found: Assessment, value: dict[str, Any]) -> Non
         console.print(line, highlight=False, soft_wrap=True)
     if found.warning:
         errors.print(Text(f"warning: {found.warning}", style="yellow"), soft_wrap=True)
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Print whether a rerun repeated its original, and what could not be compared."""
+    console.print(f"verdict: [bold]{verdict.verdict}[/] over {verdict.epochs} epochs")
+    if verdict.first_difference:
+        console.print(f"first difference: {verdict.first_difference}")
+    for side, names in (("original", verdict.only_original), ("rerun", verdict.only_rerun)):
+        if names:
+            console.print(f"not compared, only the {side} has: {', '.join(names)}")
 
 
 def _remarks(found: Assessment, value: dict[str, Any]) -> list[str]:

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from ss3d.cli.chosen import choose_network
 from ss3d.cli.measured import (
     count_labels,
     describe_assessment,
     record_test,
     show_assessment,
+    show_verdict,
 )
 from ss3d.cli.opening import (
     DataOption,
@@ -20,7 +22,6 @@ from ss3d.cli.opening import (
     StoreOption,
     epoch_bar,
     fetch_weights,
-    model_directory,
     open_data,
     pick_device,
 )
@@ -35,6 +36,10 @@ def evaluate(
     ],
     data: DataOption,
     split: Annotated[str, typer.Option(help="val or test.")] = "val",
+    teacher: Annotated[
+        bool,
+        typer.Option("--teacher", help="The newest checkpoint's teacher, not the best student."),
+    ] = False,
     device: DeviceOption = "auto",
     home: HomeOption = None,
     store_address: StoreOption = None,
@@ -46,29 +51,30 @@ def evaluate(
 
     Examples:
       ss3d evaluate runs/first --data demo-data
+      ss3d evaluate demo/t00003 --data demo-data --teacher
       ss3d evaluate models:/chair@champion --data shapes --split test --json
     """
     from ss3d.training.assessment import assess
-    from ss3d.trial.export import load_network
 
     if split not in ("val", "test"):
         raise ConfigError(f"--split: got {split!r}, expected val or test")
     settings = load_settings(home=home, store=store_address)
     target = pick_device(device)
-    directory = model_directory(model, settings)
-    network, config = load_network(directory, target)
-    trial_data = open_data(data, config.data, settings, target)
+    chosen = choose_network(model, teacher, settings, target)
+    trial_data = open_data(data, chosen.config.data, settings, target)
     items = trial_data.test() if split == "test" else trial_data.validation
-    found = assess(network, items, trial_data.view)
+    found = assess(chosen.network, items, trial_data.view)
     value = describe_assessment(found) | {
-        "labels": count_labels(directory, trial_data),
+        "network": chosen.describe(),
+        "labels": count_labels(chosen, trial_data),
         "split": split,
         "count": len(found.evaluation.ids),
         "categories": trial_data.category_names,
     }
     if split == "test":
-        value["test_readings"] = record_test(model, directory, trial_data, value, settings)
-    emit(value, as_json, lambda: show_assessment(f"{model} on {split}", found, value))
+        value["test_readings"] = record_test(model, chosen, trial_data, value, settings)
+    title = f"{model} on {split}: {chosen.role}, {chosen.phase} epoch {chosen.epoch}"
+    emit(value, as_json, lambda: show_assessment(title, found, value))
 
 
 def rerun(
@@ -123,12 +129,7 @@ def rerun(
             advance(report)
     verdict = again.compare(record.reports, state.reports)
 
-    def show() -> None:
-        console.print(f"verdict: [bold]{verdict.verdict}[/] over {verdict.epochs} epochs")
-        if verdict.first_difference:
-            console.print(f"first difference: {verdict.first_difference}")
-
     facts = {"study": study, "trial": name, "changes": changes}
-    emit(verdict.model_dump() | facts, as_json, show)
+    emit(verdict.model_dump() | facts, as_json, lambda: show_verdict(verdict))
     if check and verdict.verdict == "differs":
         raise OutcomeError(f"{trial}: the rerun differs, first in {verdict.first_difference}")

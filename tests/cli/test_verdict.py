@@ -1,0 +1,14 @@
+from ss3d.cli.measured import show_verdict
+from ss3d.trial.rerun import Verdict
+
+
+def test_a_person_reads_what_was_not_compared(capsys):
+    verdict = Verdict(
+        verdict="bitwise", first_difference=None, epochs=3, metrics={}, original={},
+        only_original=[], only_rerun=["val/cd_l1_sum", "val/f_score"],
+    )  # fmt: skip
+    show_verdict(verdict)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "bitwise over 3 epochs" in text
+    assert "not compared, only the rerun has: val/cd_l1_sum, val/f_score" in text
+    assert "original" not in text
