@@ -27,7 +27,8 @@ def pretrain_epoch(
 ) -> dict[str, float]:
     """Train on these steps of the phase and return the means of what was logged.
 
-    Every random choice is a function of (seed, step), so an epoch can start at any step.
+    The loss is eq. 20, whose weights the paper's text does not give. Every random choice is a
+    function of (seed, step), so an epoch can start at any step.
 
     Raises:
         DivergedError: a loss is not finite.

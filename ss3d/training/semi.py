@@ -126,7 +126,11 @@ def semi_losses(
     config: SemiConfig,
     step: int,
 ) -> dict[str, Tensor]:
-    """Return the terms of eqs. 20-22 as scalars; `loss` is what the student minimises."""
+    """Return the terms of eqs. 20-22 as scalars; `loss` is what the student minimises.
+
+    The weights of eq. 20 are unknown; eq. 21 weighs its branches as UniMatch does: medium-high
+    certainty; half of the sum in eq. 22: medium, the text could also mean sup + weight x unsup.
+    """
     if batch.unlabeled is None:
         loss, terms = labeled_losses(student, student.forward_stages(batch.labeled), batch, config)
         return {"loss": loss / 2, **terms}
