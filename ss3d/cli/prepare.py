@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,68 +12,80 @@ from ss3d.cli.manifest_table import progress_bar, show_manifest
 from ss3d.cli.output import JsonFlag
 from ss3d.errors import ConfigError
 
+if TYPE_CHECKING:
+    from ss3d.data.cache import Progress
+    from ss3d.data.manifest import Manifest
+    from ss3d.store.protocol import Store
+
 app = typer.Typer(
     help="Write a data set that trials can use.", no_args_is_help=True, rich_markup_mode="rich"
 )
 
 Out = Annotated[Path, typer.Argument(help="Folder of the data set; made if it is not there.")]
 Name = Annotated[str | None, typer.Option(help="Name of the data set; default: the folder's.")]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out what is damaged and count it.")
+Side = Annotated[int, typer.Option(min=32, max=512, help="Side of the stored images in pixels.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides all that is drawn.")]
+SplitFile = Annotated[
+    Path | None,
+    typer.Option(help="JSON list of {taxonomy_id, taxonomy_name, train, val, test}."),
+]
+Categories = Annotated[
+    list[str] | None, typer.Option(help="Id (folder) or name; repeat for more. Default all.")
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes; default one per usable core.")
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out what is damaged and count it.")
 ]
 
 
 @app.command()
 def shapenet(
-    images: Annotated[Path, typer.Argument(help="Folder with <synset>/<model>/rendering/*.png.")],
-    clouds: Annotated[Path, typer.Argument(help="Folder with <synset>/<model>.points.ply.npy.")],
+    images: Annotated[
+        Path, typer.Argument(help="Folder or archive of <synset>/<model>/rendering/*.png.")
+    ],
+    clouds: Annotated[
+        Path, typer.Argument(help="Folder or archive of <synset>/<model>.points.ply.npy.")
+    ],
     out: Out,
-    split: Annotated[
-        Path | None,
-        typer.Option(help="JSON list of {taxonomy_id, taxonomy_name, train, val, test}."),
-    ] = None,
+    split: SplitFile = None,
     size: Annotated[int, typer.Option(min=32, help="Side of the renderings in pixels.")] = 137,
     views: Annotated[int | None, typer.Option(min=1, help="Views per model; default all.")] = None,
-    categories: Annotated[
-        list[str] | None, typer.Option(help="Synset id or name; repeat for more. Default all.")
-    ] = None,
+    categories: Categories = None,
     skip_bad: SkipBad = False,
     name: Name = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Import ShapeNet in its public layout: R2N2 renderings and point clouds.
 
-    Without --split the models of each category are sorted by name and cut 70/10/20.
+    Both may be archives (.zip, .tar, .tgz, .tar.xz, .tar.bz2), or one archive of both; they are not
+    unpacked. What is wanted of a compressed tar is copied to a temporary file (in TMPDIR) in one
+    pass. Without --split the models of each category are sorted by name and cut 70/10/20.
 
-    Example: ss3d data prepare shapenet ShapeNetRendering ShapeNetV1PointCloud data/shapenet
+    Example: ss3d data prepare shapenet ShapeNetRendering.tgz ShapeNetV1PointCloud.zip data/shapenet
     """
     from ss3d.data.shapenet import ShapeNetSource, prepare_shapenet
-    from ss3d.store.opening import open_store
 
     source = ShapeNetSource(
         images=images,
         clouds=clouds,
         split=split,
-        name=name or out.resolve().name,
+        name=_title(name, out),
         size=size,
         num_views=views,
         categories=tuple(categories or ()),
         skip_bad=skip_bad,
     )
-    with progress_bar("Importing") as report:
-        manifest = prepare_shapenet(source, open_store(out), report)
-    show_manifest(manifest, out, as_json)
+    _write(out, as_json, lambda store, progress: prepare_shapenet(source, store, progress))
 
 
 @app.command()
 def procedural(
     out: Out,
     models: Annotated[int, typer.Option(min=16, help="Objects, over eight categories.")] = 96,
-    seed: Annotated[int, typer.Option(min=0, help="Decides every bit of the data set.")] = 0,
-    size: Annotated[int, typer.Option(min=32, max=512, help="Side of the views in pixels.")] = 64,
+    seed: Seed = 0,
+    size: Side = 64,
     views: Annotated[int, typer.Option(min=1, max=99, help="Views per object.")] = 8,
     name: Name = None,
     as_json: JsonFlag = False,
@@ -83,13 +96,14 @@ def procedural(
     """
     from ss3d.data.items import Shape
     from ss3d.data.procedural import NUM_POINTS, prepare_procedural
-    from ss3d.store.opening import open_store
 
     shape = Shape(num_views=views, image_size=size, num_points=NUM_POINTS)
-    title = name or out.resolve().name
-    with progress_bar("Making") as report:
-        manifest = prepare_procedural(open_store(out), title, models, seed, shape, report)
-    show_manifest(manifest, out, as_json)
+    title = _title(name, out)
+    _write(
+        out,
+        as_json,
+        lambda store, progress: prepare_procedural(store, title, models, seed, shape, progress),
+    )
 
 
 @app.command()
@@ -101,15 +115,11 @@ def meshes(
     out: Out,
     up: Annotated[str, typer.Option(help="Axis of the meshes that is up: y or z.")] = "y",
     views: Annotated[int, typer.Option(min=1, max=99, help="Views per model.")] = 24,
-    size: Annotated[int, typer.Option(min=32, max=512, help="Side of the views in pixels.")] = 137,
-    seed: Annotated[int, typer.Option(min=0, help="Decides cameras and points.")] = 0,
+    size: Side = 137,
+    seed: Seed = 0,
     workers: Workers = None,
-    split: Annotated[
-        Path | None, typer.Option(help="JSON list of {taxonomy_id, train, val, test}.")
-    ] = None,
-    categories: Annotated[
-        list[str] | None, typer.Option(help="Folder of a category; repeat for more. Default all.")
-    ] = None,
+    split: SplitFile = None,
+    categories: Categories = None,
     skip_bad: SkipBad = False,
     name: Name = None,
     as_json: JsonFlag = False,
@@ -120,20 +130,19 @@ def meshes(
     area. FOLDER may be a zip archive, or hold some (ShapeNetCore has one per category); they are
     not unpacked. Without --split the models of each category are sorted by name and cut 70/10/20.
 
-    A catalogue of Sweet Home 3D (.sh3f) is such an archive, and one category; the README has a
-    recipe that takes the categories from the catalogue.
+    A catalogue of Sweet Home 3D (.sh3f; y is up) is such an archive, and one category; the README
+    has a recipe that takes the categories from the catalogue.
 
-    Example: ss3d data prepare meshes furniture data/furniture --up z
+    Example: ss3d data prepare meshes furniture data/furniture --categories office
     """
     from ss3d.data.meshes import MeshSource, prepare_meshes
-    from ss3d.store.opening import open_store
 
     if up not in ("y", "z"):
         raise ConfigError(f"--up: got {up!r}, expected y or z")
     source = MeshSource(
         root=folder,
         split=split,
-        name=name or out.resolve().name,
+        name=_title(name, out),
         up="z" if up == "z" else "y",
         num_views=views,
         size=size,
@@ -141,9 +150,7 @@ def meshes(
         categories=tuple(categories or ()),
         skip_bad=skip_bad,
     )
-    with progress_bar("Rendering") as report:
-        manifest = prepare_meshes(source, open_store(out), workers, report)
-    show_manifest(manifest, out, as_json)
+    _write(out, as_json, lambda store, progress: prepare_meshes(source, store, workers, progress))
 
 
 @app.command()
@@ -153,11 +160,11 @@ def pix3d(
     split: Annotated[
         str, typer.Option(help="s1 (by image), s2 (by model) or a JSON file of image ids.")
     ] = "s1",
-    seed: Annotated[int, typer.Option(min=0, help="Decides splits and points.")] = 0,
+    seed: Seed = 0,
     categories: Annotated[
         list[str] | None, typer.Option(help="Repeat for more. Default all but chair.")
     ] = None,
-    size: Annotated[int, typer.Option(min=32, max=512, help="Side of the images.")] = 242,
+    size: Side = 242,
     workers: Workers = None,
     skip_bad: SkipBad = False,
     name: Name = None,
@@ -173,20 +180,17 @@ def pix3d(
     Example: ss3d data prepare pix3d pix3d data/pix3d --skip-bad
     """
     from ss3d.data.pix3d import Pix3dSource, prepare_pix3d
-    from ss3d.store.opening import open_store
 
     source = Pix3dSource(
         root=root,
         split=split,
-        name=name or out.resolve().name,
+        name=_title(name, out),
         size=size,
         seed=seed,
         categories=tuple(categories or ()),
         skip_bad=skip_bad,
     )
-    with progress_bar("Importing") as report:
-        manifest = prepare_pix3d(source, open_store(out), workers, report)
-    show_manifest(manifest, out, as_json)
+    _write(out, as_json, lambda store, progress: prepare_pix3d(source, store, workers, progress))
 
 
 @app.command()
@@ -195,7 +199,7 @@ def pairs(
         Path, typer.Argument(help="CSV with the columns image,cloud[,category,split,model].")
     ],
     out: Out,
-    size: Annotated[int, typer.Option(min=32, max=512, help="Side of the images.")] = 224,
+    size: Side = 224,
     skip_bad: SkipBad = False,
     name: Name = None,
     as_json: JsonFlag = False,
@@ -209,9 +213,20 @@ def pairs(
     Example: ss3d data prepare pairs photos/list.csv data/photos
     """
     from ss3d.data.pairs import PairsSource, prepare_pairs
+
+    source = PairsSource(table, _title(name, out), size, skip_bad)
+    _write(out, as_json, lambda store, progress: prepare_pairs(source, store, progress))
+
+
+def _title(name: str | None, out: Path) -> str:
+    """Return the name of a data set: the one given, or its folder's."""
+    return name or out.resolve().name
+
+
+def _write(out: Path, as_json: bool, prepare: Callable[[Store, Progress], Manifest]) -> None:
+    """Prepare a data set in a folder under a progress bar, and show what it holds."""
     from ss3d.store.opening import open_store
 
-    source = PairsSource(table, name or out.resolve().name, size, skip_bad)
-    with progress_bar("Importing") as report:
-        manifest = prepare_pairs(source, open_store(out), report)
+    with progress_bar("Preparing") as progress:
+        manifest = prepare(open_store(out), progress)
     show_manifest(manifest, out, as_json)

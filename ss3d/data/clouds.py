@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,24 +16,57 @@ MAX_POINTS = 8192
 """Points kept of a larger cloud."""
 MIN_POINTS = 64
 """A smaller cloud is taken for a fault."""
+HEAD_BYTES = 1024
+"""Of a `.npy` file; they hold the header of any array of numbers."""
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0}
 
 
-def count_points(path: Path) -> int:
+def count_points(head: bytes, size: int, name: str) -> int:
     """Return the number of points of a `.npy` cloud from its header.
 
+    Args:
+        head: the first `HEAD_BYTES` of the file, or all of it.
+        size: bytes of the file.
+        name: what to call it in an error.
+
     Raises:
-        DataError: the file is missing or damaged, or does not hold (n, >= 3) numbers.
+        DataError: the file is damaged or cut short, or does not hold (n, >= 3) numbers.
     """
-    return _open_cloud(path).shape[0]
+    file = io.BytesIO(head)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = _HEADERS.get(version, np.lib.format.read_array_header_2_0)
+        shape, _, dtype = read(file)
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{name}: not a readable .npy cloud: {error}") from error
+    _check_array(shape, dtype, name)
+    expected = file.tell() + math.prod(shape) * dtype.itemsize
+    if size < expected:
+        raise DataError(
+            f"{name}: not a readable .npy cloud: got {size} bytes, expected {expected}; it was cut "
+            "short"
+        )
+    return shape[0]
 
 
-def read_cloud(path: Path) -> NDArray[np.float32]:
+def read_cloud(data: bytes, name: str) -> NDArray[np.float32]:
     """Return the (n, 3) points of a `.npy` file with at least three columns.
 
+    Args:
+        data: bytes of the file.
+        name: what to call it in an error.
+
     Raises:
-        DataError: the file is missing or damaged, or does not hold a usable cloud.
+        DataError: the file is damaged, or does not hold a usable cloud.
     """
-    return check_cloud(np.array(_open_cloud(path)[:, :3], dtype=np.float32), str(path))
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{name}: not a readable .npy cloud: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{name}: not a readable .npy cloud: it is an archive of arrays")
+    _check_array(array.shape, array.dtype, name)
+    return check_cloud(np.array(array[:, :3], dtype=np.float32), name)
 
 
 def check_cloud(cloud: NDArray[np.float32], name: str) -> NDArray[np.float32]:
@@ -79,16 +114,11 @@ def unit_ball(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
     return points.astype(np.float32)
 
 
-def _open_cloud(path: Path) -> NDArray[np.generic]:
-    """Map a `.npy` file of (n, >= 3) numbers."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such cloud") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable .npy cloud: {error}") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] < 3:
-        raise DataError(f"{path}: expected an array of (n, 3) numbers or more columns")
-    if array.dtype.kind not in "fiu":
-        raise DataError(f"{path}: expected numbers, got dtype {array.dtype}")
-    return array
+def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    """Refuse what is not (n, >= 3) numbers."""
+    if len(shape) != 2 or shape[1] < 3:
+        raise DataError(
+            f"{name}: got an array of shape {shape}, expected (n, 3) numbers or more columns"
+        )
+    if dtype.kind not in "fiu":
+        raise DataError(f"{name}: expected numbers, got dtype {dtype}")

@@ -6,7 +6,7 @@ import posixpath
 import zlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
 from ss3d.errors import DataError
@@ -25,7 +25,7 @@ class Files:
         root: folder or zip archive.
 
     Raises:
-        DataError: there is no such folder, or an archive is broken.
+        DataError: there is no such folder, or an archive is broken or has a path that leaves it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -42,6 +42,8 @@ class Files:
             raise DataError(f"{root}: there is no such folder or zip archive")
         for archive in archives:
             names = [info.filename for info in _open_archive(archive).infolist()]
+            for name in names:
+                check_inside(archive, name)
             self._members |= {name: archive for name in names if not name.endswith("/")}
 
     @cached_property
@@ -58,8 +60,8 @@ class Files:
             return self._paths[name].stat().st_size
         return self._archives[self._members[name]].getinfo(name).file_size
 
-    def read(self, name: str) -> bytes:
-        """Return the bytes of a file.
+    def read(self, name: str, limit: int | None = None) -> bytes:
+        """Return the bytes of a file, or the first of them.
 
         Raises:
             DataError: there is no such file, it is damaged or too large; names it.
@@ -71,9 +73,8 @@ class Files:
                 f"{self.describe(name)}: got {size} bytes, expected at most {MAX_BYTES}"
             )
         try:
-            if name in self._paths:
-                return self._paths[name].read_bytes()
-            return self._archives[self._members[name]].read(name)
+            with self._open(name) as file:
+                return file.read(-1 if limit is None else limit)
         except (OSError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
             raise DataError(f"{self.describe(name)}: cannot be read: {error}") from error
 
@@ -87,12 +88,31 @@ class Files:
         """Return where a file lies, for errors."""
         return str(self._members.get(name, self.root) / name)
 
+    def _open(self, name: str) -> IO[bytes]:
+        if name in self._paths:
+            return self._paths[name].open("rb")
+        return self._archives[self._members[name]].open(name)
+
     @cached_property
     def _archives(self) -> dict[Path, ZipFile]:
         return {path: _open_archive(path) for path in set(self._members.values())}
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_archives"}
+
+
+def check_inside(archive: Path, member: str) -> None:
+    """Check a member's path.
+
+    Raises:
+        DataError: it leaves the folder that the archive would be unpacked in.
+    """
+    path = member.replace("\\", "/")
+    if path.startswith("/") or ".." in path.split("/"):
+        raise DataError(
+            f"{archive}: got the member {member!r}, expected paths inside the archive; do not "
+            "unpack it, and fetch it again from its publisher"
+        )
 
 
 def _is_top_archive(path: Path, root: Path) -> bool:
@@ -105,4 +125,7 @@ def _open_archive(path: Path) -> ZipFile:
     try:
         return ZipFile(path)
     except (OSError, BadZipFile) as error:
-        raise DataError(f"{path}: not a readable zip archive: {error}") from error
+        raise DataError(
+            f"{path}: not a readable zip archive: {error}; expected a folder or a .zip; if it was "
+            "cut short, compare its size with the publisher's, or fetch it again"
+        ) from error

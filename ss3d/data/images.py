@@ -54,6 +54,17 @@ def check_header(image: Image.Image, name: str) -> None:
         raise DataError(f"{name}: too large an image: {width}x{height} pixels")
 
 
+def is_image(data: bytes) -> bool:
+    """Tell by its header whether this is an image file."""
+    try:
+        with Image.open(io.BytesIO(data)):
+            return True
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        return False
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True
+
+
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     """Return (height, width, 4) uint8 pixels as the bytes of a PNG file."""
     buffer = io.BytesIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import posixpath
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ss3d.data.files import Files
-from ss3d.data.images import check_header
+from ss3d.data.images import check_header, is_image
 from ss3d.data.solids import Array
 from ss3d.data.surface import Surface, join
 from ss3d.errors import DataError
@@ -25,6 +26,8 @@ TEXTURE_SIDE = 256
 """Textures are reduced to this side; a picture shows hardly more of them."""
 GREY = 0.7
 """Of what has no colour."""
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".webp")
+log = logging.getLogger(__name__)
 
 
 @cache
@@ -60,6 +63,9 @@ def read_surface(files: Files, name: str) -> Surface:
         raise DataError(f"{where}: not a readable mesh: {reason}") from error
     if beside.fault is not None:
         raise beside.fault
+    if beside.missing:
+        missing = ", ".join(dict.fromkeys(beside.missing))
+        log.warning("%s: shown without %s, which it refers to", where, missing)
     return join(parts).check(where)
 
 
@@ -82,6 +88,7 @@ class _Beside:
     def __init__(self, files: Files, name: str) -> None:
         self.files, self.name = files, name
         self.fault: DataError | None = None
+        self.missing: list[str] = []
 
     def get(self, reference: str) -> bytes:
         """Return the bytes of a file that is referred to.
@@ -91,12 +98,16 @@ class _Beside:
         """
         found = self.files.beside(self.name, reference)
         if found not in self.files:
+            self.missing.append(f"{found} (there is no such file)")
             raise FileNotFoundError(found)
         try:
-            return self.files.read(found)
+            data = self.files.read(found)
         except DataError as error:
             self.fault = error
             raise
+        if found.lower().endswith(_PICTURES) and not is_image(data):
+            self.missing.append(f"{found} (not a readable image)")
+        return data
 
 
 def _resolver(beside: _Beside) -> Any:

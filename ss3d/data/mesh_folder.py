@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ss3d.data.files import Files
 from ss3d.data.mesh_file import is_mesh, mesh_formats
-from ss3d.data.shapenet_split import NAMES, Entry, Listing, list_models, split_by_rule
+from ss3d.data.shapenet_split import NAMES, Entry, Listing, list_by_file, split_by_rule
 from ss3d.errors import DataError
 
 _PREFERRED = ("model", "model_normalized")
@@ -64,7 +64,7 @@ def open_meshes(root: Path, split_file: Path | None) -> MeshFolder:
             f"{root}: no mesh found; expected <category>/<model>.obj or <category>/<model>/*.obj "
             f"in one of the formats {', '.join(sorted(mesh_formats()))}"
         )
-    listing = _list_by_rule(list(meshes)) if split_file is None else list_models(root, split_file)
+    listing = _list_by_rule(list(meshes)) if split_file is None else list_by_file(split_file)
     return MeshFolder(files, dict(meshes), listing)
 
 

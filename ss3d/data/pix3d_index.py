@@ -14,7 +14,7 @@ from typing import Any
 from ss3d.data.files import Files
 from ss3d.data.keys import keyed_order
 from ss3d.data.manifest import Split
-from ss3d.data.shapenet_split import Entry, Listing, list_models
+from ss3d.data.shapenet_split import Entry, Listing, list_by_file
 from ss3d.errors import DataError
 
 TEST_SHARE, VAL_SHARE = 0.25, 0.1
@@ -56,7 +56,10 @@ def read_index(files: Files) -> dict[str, Photo]:
     """
     found = [name for name in files.names if posixpath.basename(name) == "pix3d.json"]
     if not found:
-        raise DataError(f"{files.root}: there is no pix3d.json")
+        raise DataError(
+            f"{files.root}: there is no pix3d.json; expected the folder or zip archive that is "
+            "published, with pix3d.json, img, mask and model"
+        )
     name = min(found, key=len)
     where = files.describe(name)
     try:
@@ -106,12 +109,14 @@ def split_photos(photos: Mapping[str, Photo], rule: str, seed: int) -> Listing:
         seed: of both choices.
 
     Raises:
-        DataError: the split file is damaged.
+        DataError: the split file is not there or damaged.
     """
     if rule in ("s1", "s2"):
         split = _split_by_rule(photos, rule, seed)
     else:
-        listed = list_models(Path(), Path(rule)).entries
+        if not Path(rule).is_file():
+            raise DataError(f"--split: got {rule!r}, expected s1, s2 or a split file that is there")
+        listed = list_by_file(Path(rule)).entries
         split = {entry.key: entry.split for entry in listed}
     if "val" not in split.values():
         train = {key: photo for key, photo in photos.items() if split.get(key) == "train"}

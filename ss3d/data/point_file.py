@@ -29,9 +29,18 @@ def read_points(path: Path) -> NDArray[np.float32]:
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: a larger file than {MAX_BYTES} bytes")
     if suffix == ".npy":
-        return read_cloud(path)
+        return _read_npy(path)
     points = _read_ply(path) if suffix == ".ply" else _read_xyz(path)
     return check_cloud(points, str(path))
+
+
+def _read_npy(path: Path) -> NDArray[np.float32]:
+    """Read an array of three columns or more."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    return read_cloud(data, str(path))
 
 
 def _read_xyz(path: Path) -> NDArray[np.float32]:

@@ -7,18 +7,18 @@ CLOUDS/<synset>/<model>.points.ply.npy      or  <model>.npy
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ss3d.data.cache import Progress
-from ss3d.data.clouds import MAX_POINTS, MIN_POINTS, count_points, read_cloud
+from ss3d.data.clouds import MAX_POINTS, MIN_POINTS
 from ss3d.data.items import ModelItem, Shape, seal_or_skip
 from ss3d.data.manifest import Manifest, Skipped
 from ss3d.data.parallel import counted, ordered_map
-from ss3d.data.shapenet_split import Entry, list_models
+from ss3d.data.shapenet_files import Published, open_published
+from ss3d.data.shapenet_split import NAMES, Entry, Listing, list_by_file, list_by_rule
 from ss3d.data.shards import Plan, write_dataset
 from ss3d.errors import DataError
 from ss3d.store.protocol import Store
@@ -29,7 +29,9 @@ class ShapeNetSource:
     """Where the files lie and what is taken of them."""
 
     images: Path
+    """Folder, zip or tar archive (.tar, .tgz, .tar.xz, .tar.bz2)."""
     clouds: Path
+    """The same; it may be the same archive."""
     split: Path | None = None
     """Split file; None splits by rule."""
     name: str = "shapenet"
@@ -48,8 +50,7 @@ class Found:
     """The files of a model, or why it cannot be used."""
 
     entry: Entry
-    views: tuple[Path, ...] = ()
-    cloud: Path = Path()
+    views: tuple[str, ...] = ()
     num_points: int = 0
     fault: str = ""
 
@@ -57,45 +58,50 @@ class Found:
 def prepare_shapenet(
     source: ShapeNetSource, store: Store, progress: Progress | None = None
 ) -> Manifest:
-    """Import renderings and clouds into a store.
+    """Import renderings and clouds into a store; an archive gives what its folder would give.
 
     Args:
         source: where the files lie and what is taken.
         store: where the data set goes.
-        progress: called with models done and in all.
+        progress: called with MiB read of each tar archive and in all, then with models done and in
+            all.
 
     Raises:
-        DataError: a folder, image or cloud is missing or damaged (unless skipped); names it.
+        DataError: a folder, archive, image or cloud is missing or damaged (image or cloud: unless
+            skipped); names it.
         RefusedError: the store holds another data set.
     """
-    for folder in (source.images, source.clouds):
-        if not folder.is_dir():
-            raise DataError(f"{folder}: there is no such folder")
-    listing = list_models(source.images, source.split).select(source.categories)
-    found = list(ordered_map(lambda entry: _find(entry, source), listing.entries))
-    shape = _common_shape(found, source)
+    listed = list_by_file(source.split).select(source.categories) if source.split else None
+    wanted = _wanted(source.categories, listed)
+    with open_published(source.images, source.clouds, wanted, progress) as published:
+        listing = listed or list_by_rule(published.images).select(source.categories)
+        find = partial(_find, published, source.num_views)
+        found = list(ordered_map(find, listing.entries))
+        shape = _common_shape(found, source)
 
-    def sealed(model: Found) -> ModelItem | Skipped:
-        return seal_or_skip(model.entry.key, lambda: _read(model, shape), shape, source.skip_bad)
+        def sealed(model: Found) -> ModelItem | Skipped:
+            def read() -> ModelItem:
+                return _read(published, model, shape)
 
-    models = counted(ordered_map(sealed, found), len(found), progress)
-    return write_dataset(models, store, Plan(source.name, listing.names, shape))
+            return seal_or_skip(model.entry.key, read, shape, source.skip_bad)
+
+        models = counted(ordered_map(sealed, found), len(found), progress)
+        return write_dataset(models, store, Plan(source.name, listing.names, shape))
 
 
-def _find(entry: Entry, source: ShapeNetSource) -> Found:
+def _wanted(categories: Sequence[str], listed: Listing | None) -> Callable[[str, str], bool]:
+    """Return what tells by synset and model whether a model is taken, before all are known."""
+    if listed is not None:
+        keys = {entry.key for entry in listed.entries}
+        return lambda synset, model: f"{synset}/{model}" in keys
+    return lambda synset, _: not categories or bool({synset, NAMES.get(synset)} & {*categories})
+
+
+def _find(published: Published, num_views: int | None, entry: Entry) -> Found:
     """Look for the files of a model."""
-    rendering = source.images / entry.category / entry.model_id / "rendering"
-    if not rendering.is_dir():
-        return Found(entry, fault=f"{rendering}: there is no such folder")
-    views = tuple(sorted(rendering.glob("*.png")))[: source.num_views]
-    if not views:
-        return Found(entry, fault=f"{rendering}: there is no image in this folder")
-    stem = source.clouds / entry.category / entry.model_id
-    cloud = stem.with_name(f"{stem.name}.points.ply.npy")
-    if not cloud.is_file() and (plain := stem.with_name(f"{stem.name}.npy")).is_file():
-        cloud = plain
     try:
-        return Found(entry, views, cloud, count_points(cloud))
+        views = published.views(entry.key)[:num_views]
+        return Found(entry, views, published.count_points(entry.key))
     except DataError as error:
         return Found(entry, fault=str(error))
 
@@ -111,38 +117,16 @@ def _common_shape(found: list[Found], source: ShapeNetSource) -> Shape:
     )
 
 
-def _read(model: Found, shape: Shape) -> ModelItem:
+def _read(published: Published, model: Found, shape: Shape) -> ModelItem:
     """Read the files of a model."""
     if model.fault:
         raise DataError(model.fault)
-    try:
-        images = [path.read_bytes() for path in model.views]
-    except OSError as error:
-        raise DataError(f"{model.entry.key}: {error}") from error
+    entry = model.entry
     return ModelItem(
-        model_id=model.entry.model_id,
-        category=model.entry.category,
-        split=model.entry.split,
-        images=images,
-        cloud=read_cloud(model.cloud),
-        camera=_read_camera(model.views[0].parent, shape.num_views),
+        model_id=entry.model_id,
+        category=entry.category,
+        split=entry.split,
+        images=[published.images.read(name) for name in model.views],
+        cloud=published.read_cloud(entry.key),
+        camera=published.read_camera(entry.key, shape.num_views),
     )
-
-
-def _read_camera(rendering: Path, num_views: int) -> NDArray[np.float32] | None:
-    """Return (views, 5) of the metadata file, or None if there is none for all views.
-
-    Raises:
-        DataError: the file is there and does not hold five numbers a line.
-    """
-    path = rendering / "rendering_metadata.txt"
-    if not path.is_file():
-        return None
-    try:
-        lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
-        camera = np.array(lines[:num_views], np.float32)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected five numbers a line: {error}") from error
-    if camera.ndim != 2 or camera.shape[1] != 5 or not np.isfinite(camera).all():
-        raise DataError(f"{path}: expected five numbers a line")
-    return camera if len(camera) == num_views else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ss3d.data.manifest import Split
+from ss3d.data.tree import Tree
 from ss3d.errors import DataError
 
 NAMES = {
@@ -28,6 +29,7 @@ NAMES = {
 }
 """Names of the synsets of R2N2, where no split file names them."""
 
+_RECORD = "{taxonomy_id, taxonomy_name, train, [unlabel], val, test} with lists of ids"
 _FIELDS: dict[str, Split] = {"train": "train", "unlabel": "train", "val": "val", "test": "test"}
 
 
@@ -71,20 +73,6 @@ class Listing:
         return Listing(kept, tuple(entry for entry in self.entries if entry.category in kept))
 
 
-def list_models(images: Path, split_file: Path | None) -> Listing:
-    """List what is to be imported.
-
-    Args:
-        images: folder of `<synset>/<model>/rendering/`.
-        split_file: JSON list of {taxonomy_id, taxonomy_name, train, [unlabel], val, test}, where
-            `unlabel` counts as train; without it all models that have renderings are split by rule.
-
-    Raises:
-        DataError: nothing is found, or the split file is missing, damaged or contradicts itself.
-    """
-    return _list_by_rule(images) if split_file is None else _list_by_file(split_file)
-
-
 def split_by_rule(ids: Sequence[str]) -> dict[str, Split]:
     """Return the split of a category's models: sorted, 70 % train, 10 % val, the rest test."""
     ordered = sorted(ids)
@@ -97,21 +85,37 @@ def split_by_rule(ids: Sequence[str]) -> dict[str, Split]:
     return {item: split for split, members in parts for item in members}
 
 
-def _list_by_rule(images: Path) -> Listing:
+def list_by_rule(images: Tree) -> Listing:
+    """List all models that have renderings, `<synset>/<model>/rendering/`, split by rule.
+
+    Raises:
+        DataError: there is none.
+    """
     entries: list[Entry] = []
     names = {}
-    for folder in sorted(path for path in images.iterdir() if path.is_dir()):
-        ids = sorted(path.name for path in folder.iterdir() if (path / "rendering").is_dir())
+    for synset in images.names(""):
+        ids = [m for m in images.names(synset) if "rendering" in images.names(f"{synset}/{m}")]
         if ids:
-            names[folder.name] = NAMES.get(folder.name, folder.name)
+            names[synset] = NAMES.get(synset, synset)
             split = split_by_rule(ids)
-            entries += [Entry(folder.name, item, split[item]) for item in ids]
+            entries += [Entry(synset, item, split[item]) for item in ids]
     if not entries:
-        raise DataError(f"{images}: no model found; expected <synset>/<model>/rendering/00.png")
+        raise DataError(
+            f"{images.describe('')}: no model found; expected <synset>/<model>/rendering/00.png"
+        )
     return Listing(names, tuple(entries))
 
 
-def _list_by_file(path: Path) -> Listing:
+def list_by_file(path: Path) -> Listing:
+    """List what a split file names.
+
+    Args:
+        path: JSON list of {taxonomy_id, taxonomy_name, train, [unlabel], val, test}, where
+            `unlabel` counts as train.
+
+    Raises:
+        DataError: the file is missing, damaged, contradicts itself or names nothing.
+    """
     names: dict[str, str] = {}
     found: dict[tuple[str, str], Entry] = {}
     for record in _read_split(path):
@@ -121,9 +125,11 @@ def _list_by_file(path: Path) -> Listing:
         for item, split in named:
             entry = found.setdefault((synset, item), Entry(synset, item, split))
             if entry.split != split:
-                raise DataError(f"{path}: {entry.key} is in {entry.split} and in {split}")
+                raise DataError(
+                    f"{path}: {entry.key} is in {entry.split} and in {split}, expected one of them"
+                )
     if not found:
-        raise DataError(f"{path}: names no model")
+        raise DataError(f"{path}: names no model; expected ids in train, val and test")
     return Listing(names, tuple(found[key] for key in sorted(found)))
 
 
@@ -135,17 +141,21 @@ def _read_split(path: Path) -> list[dict[str, Any]]:
         raise DataError(f"{path}: there is no such split file") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable JSON file: {error}") from error
-    if not isinstance(records, list) or not all(map(_is_record, records)):
-        raise DataError(
-            f"{path}: expected a list of {{taxonomy_id, taxonomy_name, train, val, test}}"
-        )
+    if not isinstance(records, list):
+        raise DataError(f"{path}: got {type(records).__name__}, expected a list of {_RECORD}")
+    for number, record in enumerate(records):
+        if (fault := _fault(record)) is not None:
+            raise DataError(f"{path}: record {number}: got {fault}, expected {_RECORD}")
     return records
 
 
-def _is_record(record: object) -> bool:
-    """Tell whether this is a split file's record of one category."""
-    return (
-        isinstance(record, dict)
-        and "taxonomy_id" in record
-        and all(isinstance(record.get(field, []), list) for field in _FIELDS)
-    )
+def _fault(record: object) -> str | None:
+    """Return what is wrong with a split file's record of one category."""
+    if not isinstance(record, dict):
+        return type(record).__name__
+    if "taxonomy_id" not in record:
+        return "no taxonomy_id"
+    if unknown := sorted(set(record) - {"taxonomy_id", "taxonomy_name", *_FIELDS}):
+        return f"the field {unknown[0]!r}"
+    wrong = [field for field in _FIELDS if not isinstance(record.get(field, []), list)]
+    return f"{wrong[0]} that is not a list" if wrong else None

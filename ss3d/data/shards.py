@@ -122,8 +122,10 @@ class _Tally:
 
     def manifest(self, plan: Plan, shards: Sequence[ShardEntry]) -> Manifest:
         if not self.digests:
+            reasons = [f", the first: {skipped.reason}" for skipped in self.skipped]
             raise DataError(
-                f"data set {plan.name!r}: not one usable model, {len(self.skipped)} skipped"
+                f"data set {plan.name!r}: not one usable model, {len(reasons)} skipped"
+                + "".join(reasons[:1])
             )
         meaning = {} if plan.alpha == "background" else {"alpha": plan.alpha}
         present = sorted({category for category, _ in self.counts})

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ss3d.cli import main
 from ss3d.data.dataset import open_dataset
 from ss3d.data.items import ModelItem, Shape, seal
 from ss3d.data.shards import Plan, write_dataset
@@ -30,6 +31,20 @@ def png(pixels):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+@pytest.fixture
+def ss3d(monkeypatch, capsys):
+    """Run `ss3d data …` as the console script does; returns exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["ss3d", "data", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main.run()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, " ".join(err.split())
+
+    return run
 
 
 class Tree:

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,24 +11,8 @@ from mesh_files import cube, image_bytes, obj, write, zip_of
 from PIL import Image
 from pix3d_files import Pix3dTree
 
-from ss3d.cli import main
-
 PREPARED = ("shapenet", "procedural", "meshes", "pix3d", "pairs")
 PROCEDURAL = ("prepare", "procedural", "--models", "16", "--views", "2", "--size", "32")
-
-
-@pytest.fixture
-def ss3d(monkeypatch, capsys):
-    """Run `ss3d data …` as the console script does; returns exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["ss3d", "data", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, " ".join(err.split())
-
-    return run
 
 
 def test_procedural_then_info_with_sheet(ss3d, tmp_path):
@@ -67,6 +52,25 @@ def test_shapenet_with_a_bad_model(ss3d, tree, tmp_path):
     assert [skipped["model"] for skipped in json.loads(out)["skipped"]] == ["03001627/m01"]
     code, out, _ = ss3d("info", tmp_path / "set")
     assert "1 skipped" in out
+
+
+def test_shapenet_from_the_published_archives(ss3d, tree, tmp_path):
+    images = shutil.make_archive(tmp_path / "i", "gztar", tree.images.parent, tree.images.name)
+    clouds = shutil.make_archive(tmp_path / "c", "zip", tree.clouds.parent, tree.clouds.name)
+    hashes = []
+    for number, places in enumerate(((tree.images, tree.clouds), (images, clouds))):
+        out = tmp_path / f"set{number}"
+        code, text, _ = ss3d("prepare", "shapenet", *places, out, "--size", 40, "--json")
+        assert code == 0
+        hashes.append(json.loads(text)["content_hash"])
+    assert hashes[0] == hashes[1]
+    Path(images).write_bytes(Path(images).read_bytes()[:20000])
+    command = ("prepare", "shapenet", images, clouds, tmp_path / "cut", "--size", 40)
+    code, _, err = ss3d(*command, "--skip-bad")
+    assert code == 3
+    assert "i.tar.gz: not a readable tar archive, after ShapeNetRendering/" in err
+    assert "fetch it again" in err
+    assert "Traceback" not in err
 
 
 def test_info_leaves_a_folder_without_data_alone(ss3d, tmp_path):

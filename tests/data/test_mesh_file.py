@@ -74,9 +74,25 @@ def test_places_without_a_material_leave_a_grey_mesh(tmp_path):
     assert 0.2 < shown[0] < 0.9
 
 
-def test_missing_material_file_leaves_a_grey_mesh(tmp_path):
+def test_missing_material_file_leaves_a_grey_mesh_and_is_named(tmp_path, caplog):
     write(tmp_path / "m.obj", obj(VERTICES, FACES, "mtllib none.mtl\nusemtl red"))
     assert (read(tmp_path).colours == np.float32(GREY)).all()
+    assert "m.obj: shown without none.mtl (there is no such file), which it refers" in caplog.text
+
+
+def test_bad_texture_is_left_out_and_named(tmp_path, caplog):
+    write(tmp_path / "m.mtl", "newmtl a\nKd 1 0 0\nmap_Kd wood.png\n")
+    head = "mtllib m.mtl\nusemtl a"
+    write(tmp_path / "m.obj", obj(VERTICES, FACES, head, uv=VERTICES[:, :2]))
+    assert (read(tmp_path).colours == (1, 0, 0)).all()
+    assert "shown without wood.png (there is no such file)" in caplog.text
+    write(tmp_path / "wood.png", b"no picture")
+    assert (read(tmp_path).colours == (1, 0, 0)).all()
+    assert "shown without wood.png (not a readable image)" in caplog.text
+    caplog.clear()
+    write(tmp_path / "wood.png", image_bytes(np.zeros((4, 4, 3))))
+    read(tmp_path)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_split_file_names_images(pix3d, store, tmp_path):
     manifest = prepare(pix3d, other, split=str(path), skip_bad=True)
     assert manifest.counts == {"bed": {"train": 2, "val": 1, "test": 1}}
     assert [skipped.model for skipped in manifest.skipped] == ["bed/9999"]
-    with pytest.raises(DataError, match="s3: there is no such split file"):
+    with pytest.raises(DataError, match=r"--split: got 's3', expected s1, s2 or a split file"):
         prepare(pix3d, other, split="s3")
 
 

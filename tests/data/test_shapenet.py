@@ -77,8 +77,11 @@ def test_split_file_decides_names_and_parts(tree, store):
         (records(train=["m00"], test=["m00"]), "m00 is in train and in test"),
         (records(train=["nobody"]), "nobody.*there is no such folder"),
         (records(), "names no model"),
-        ({"train": []}, "expected a list of"),
-        (records(train="m00"), "expected a list of"),
+        (records(train=["m00"], valid=["m01"]), "record 0: got the field 'valid', expected {taxon"),
+        ({"train": []}, "got dict, expected a list of"),
+        ([{"train": []}], "record 0: got no taxonomy_id, expected {taxonomy_id"),
+        (["m00"], "record 0: got str, expected {taxonomy_id"),
+        (records(train="m00"), "record 0: got train that is not a list"),
     ],
 )
 def test_bad_split_files(tree, store, content, message):
