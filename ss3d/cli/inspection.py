@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ss3d.cli.opening import HomeOption, StoreOption
-from ss3d.cli.output import JsonFlag, console, emit
+from ss3d.cli.output import JsonFlag, console, emit, errors
+from ss3d.errors import CheckpointError
 from ss3d.settings import Settings, load_settings
 from ss3d.store import layout
 from ss3d.store.opening import open_store
 
 if TYPE_CHECKING:
+    from ss3d.report.gains import TrialGains
     from ss3d.store.protocol import Store
     from ss3d.trial.records import TrialRecord
 
@@ -24,20 +28,23 @@ TrialPath = Annotated[str, typer.Argument(metavar="STUDY/TRIAL", help="E.g. quic
 def show(
     trial: TrialPath, home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False
 ) -> None:
-    """Show one trial: parameters, epochs, where it ran, and its log if it failed."""
-    from ss3d.trial.history import load_trial_record
+    """Show one trial: parameters, gains, epochs, where it ran, and logs of what failed."""
+    from ss3d.report.gains_tables import gains_as_values
+    from ss3d.trial.history import load_study_spec, load_trial_record
 
     opened = open_configured(load_settings(home=home, store=store))
     study, name = layout.split_trial_path(trial)
     record = load_trial_record(opened, study, name)
+    gains = known_gains(opened, load_study_spec(opened, study), [record]).get(name)
     value = describe_trial(record) | {
+        "gains": gains and gains_as_values(gains),
         "config": record.spec.config.flatten(),
         "pretrain_key": record.spec.pretrain_key,
         "epoch_reports": [report.model_dump(mode="json") for report in record.reports],
         "attempts": _read_all(opened, layout.trial(study, name, "attempts") + "/"),
         "log": _read_log(opened, record),
     }
-    emit(value, as_json, lambda: _say_trial(trial, record, value))
+    emit(value, as_json, lambda: _say_trial(trial, record, value, gains))
 
 
 def why(
@@ -68,13 +75,21 @@ def why(
 
 
 def _read_log(store: Store, record: TrialRecord) -> dict[str, str]:
-    """Return why attempts failed: a trial's own, or those of the pretraining that it waited for."""
+    """Return why attempts failed: a trial's own, or those of what it shares and that is not made.
+
+    A failed trial may have waited for its pretraining; a complete one may lack its control.
+    """
+    from ss3d.trial.history import is_complete
+
     spec = record.spec
-    own = _read_all(store, layout.trial(spec.study, spec.trial, "log") + "/")
-    if own or record.state != "failed":
-        return own
-    shared = _read_all(store, layout.pretrain(spec.pretrain_key, "log") + "/")
-    return {f"pretrain/{name}": text for name, text in shared.items()}
+    logs = _read_all(store, layout.trial(spec.study, spec.trial, "log") + "/")
+    if logs or record.state not in ("failed", "complete"):
+        return logs
+    for kind, key in spec.shared():
+        if not is_complete(store, kind, key):
+            found = _read_all(store, layout.shared(kind, key, "log") + "/")
+            logs |= {f"{kind}/{name}": text for name, text in found.items()}
+    return logs
 
 
 def _read_all(store: Store, prefix: str) -> dict[str, str]:
@@ -83,11 +98,15 @@ def _read_all(store: Store, prefix: str) -> dict[str, str]:
     return {name: blob.data.decode() for name, blob in found.items() if blob}
 
 
-def _say_trial(title: str, record: TrialRecord, value: dict[str, Any]) -> None:
+def _say_trial(
+    title: str, record: TrialRecord, value: dict[str, Any], gains: TrialGains | None
+) -> None:
     reason = f": {value['reason']}" if value["reason"] else ""
     console.print(f"{title}: {record.state}{reason}")
     for path, item in record.spec.params.items():
         console.print(f"  {path} = {item}")
+    if gains is not None:
+        _say_gains(gains)
     table = Table("phase", "epoch", "val/cd_l1", "teacher", "train loss", "seconds")
     for report in record.reports:
         names = ("val/cd_l1", "val/cd_l1_teacher", "train/loss")
@@ -100,9 +119,39 @@ def _say_trial(title: str, record: TrialRecord, value: dict[str, Any]) -> None:
         console.print(text, markup=False, highlight=False)
 
 
+def _say_gains(gains: TrialGains) -> None:
+    from ss3d.report.gains_tables import describe_gain
+
+    pairs = {"control": gains.over_control, "pretrained state": gains.over_pretrained}
+    for name, comparison in pairs.items():
+        line = f"  gain over its {name}: {describe_gain(comparison)}"
+        console.print(line, markup=False, soft_wrap=True)
+
+
 def open_configured(settings: Settings) -> Store:
     """Return the store that the settings name."""
     return open_store(settings.store_address)
+
+
+def known_gains(
+    store: Store, study_spec: Mapping[str, Any], trials: Iterable[TrialRecord]
+) -> dict[str, TrialGains]:
+    """Return the gains of complete trials; a damaged export is told and keeps no other away."""
+    from ss3d.report.exported_distances import Exports
+    from ss3d.report.gains import gains_of_trial, has_controls
+
+    exports = Exports(store)
+    found: dict[str, TrialGains] = {}
+    for trial in trials:
+        if trial.state != "complete":
+            continue
+        try:
+            gains = gains_of_trial(exports, has_controls(study_spec), trial)
+        except CheckpointError as error:
+            errors.print(Text(f"note: no gains of {trial.spec.trial}: {error}", style="yellow"))
+        else:
+            found[trial.spec.trial] = gains
+    return found
 
 
 def describe_trial(trial: TrialRecord) -> dict[str, Any]:

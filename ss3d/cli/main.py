@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.text import Text
 
-from ss3d.cli import data, figure, lifecycle, model, proof, search, study, trial, weights
+from ss3d.cli import data, figure, gains, lifecycle, model, proof, search, study, trial, weights
 from ss3d.cli.output import errors
 from ss3d.errors import ServiceError, Ss3dError
 
@@ -28,6 +28,7 @@ for command in (
     trial.config,
     proof.evaluate,
     figure.figure,
+    gains.gains,
     proof.rerun,
     lifecycle.promote,
     lifecycle.predict,

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ss3d.cli.inspection import (
     describe_trial,
+    known_gains,
     open_configured,
     show,
     why,
@@ -76,20 +77,35 @@ def trials(
     store: StoreOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List a study's trials, the best first."""
+    """List a study's trials, the best first.
+
+    With controls, `vs control` is the gain in cd_l1 over the trial's own: + better, - worse,
+    = not distinguishable; `ss3d gains` tells more.
+    """
+    from ss3d.report.gains import has_controls
+    from ss3d.report.gains_tables import gains_as_values
+
     settings = load_settings(home=home, store=store)
-    record = _load(study, home, store)[1]
+    opened, record = _load(study, home, store)
+    is_controlled = has_controls(record.spec)
+    gains = known_gains(opened, record.spec, record.trials) if as_json or is_controlled else {}
     rows = leaderboard(record)
     by_name = {trial.spec.trial: trial for trial in record.trials}
     run_ids = _run_ids(settings, record) if as_json else {}
     values = [describe_trial(by_name[row.trial]) for row in rows]
-    values = [value | {"mlflow_run_id": run_ids.get(value["trial"])} for value in values]
+    for value in values:
+        known = gains.get(value["trial"])
+        value["gains"] = known and gains_as_values(known)
+        value["mlflow_run_id"] = run_ids.get(value["trial"])
 
     def say() -> None:
         if as_csv:
             _print_csv(values)
         else:
-            console.print(leaderboard_table(rows, objective_of(record.spec), title=study))
+            objective = objective_of(record.spec)
+            column = {name: known.over_control.gain for name, known in gains.items()}
+            shown = column if is_controlled else None
+            console.print(leaderboard_table(rows, objective, study, over_control=shown))
 
     emit(values, as_json, say)
 

@@ -13,6 +13,8 @@ from ss3d.trial.records import StudyRecord, TrialRecord, TrialStatus
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ss3d.report.paired_gain import PairedGain, Verdict
+
 COLORS: dict[TrialStatus, str] = {
     "complete": "green",
     "pruned": "yellow",
@@ -30,6 +32,12 @@ CODES = {
     "semi.fp_magnitude": "m",
 }
 """Short codes of the parameters that most studies are about, in the order they are shown."""
+
+MARKS: dict[Verdict, str] = {
+    "better": "[green]+[/]",
+    "worse": "[red]-[/]",
+    "not distinguishable": "[dim]=[/]",
+}
 
 
 @dataclass(frozen=True)
@@ -102,18 +110,37 @@ def objective_value(trial: TrialRecord, objective: Objective) -> float | None:
     return _last(trial, objective.metric)
 
 
-def leaderboard_table(rows: Sequence[Row], objective: Objective, title: str = "") -> Table:
-    """Return a leaderboard for the terminal; it fits 80 columns, parameters by their codes."""
+def leaderboard_table(
+    rows: Sequence[Row],
+    objective: Objective,
+    title: str = "",
+    over_control: Mapping[str, PairedGain | None] | None = None,
+) -> Table:
+    """Return a leaderboard for the terminal; it fits 80 columns, parameters by their codes.
+
+    Args:
+        rows: in order.
+        objective: what they are ordered by.
+        title: a line above.
+        over_control: gain of each trial over its control, for a column of their own.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
     varied = _varied(rows)
-    table = Table(title=title or None, box=SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table = Table(
+        title=title or None,
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+    )
     table.add_column("#", justify="right")
     for name in ("trial", "state"):
         table.add_column(name, no_wrap=True)
-    for name in (objective.metric, "gain", "epochs", "time"):
+    gains = ["gain"] if over_control is None else ["gain", "vs control"]
+    for name in (objective.metric, *gains, "epochs", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("parameters")
     for before, row in zip([None, *rows], rows, strict=False):
@@ -127,6 +154,7 @@ def leaderboard_table(rows: Sequence[Row], objective: Objective, title: str = ""
             f"[{COLORS[row.state]}]{row.state}[/]",
             "" if row.value is None else f"{row.value:.3f}",
             "" if row.gain is None else f"{row.gain:+.3f}",
+            *([] if over_control is None else [_marked(over_control.get(row.trial))]),
             str(row.epochs),
             duration(row.seconds),
             describe_values(values) + reason,
@@ -190,6 +218,10 @@ def _row(trial: TrialRecord, objective: Objective, rank: int | None) -> Row:
 
 def _last(trial: TrialRecord, metric: str) -> float | None:
     return trial.reports[-1].metrics.get(metric) if trial.reports else None
+
+
+def _marked(gain: PairedGain | None) -> str:
+    return "" if gain is None else f"{gain.mean:+.3f} {MARKS[gain.verdict]}"
 
 
 def _varied(rows: Sequence[Row]) -> list[str]:

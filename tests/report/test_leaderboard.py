@@ -12,6 +12,7 @@ from ss3d.report.leaderboard import (
     objective_of,
     short,
 )
+from ss3d.report.paired_gain import PairedGain
 
 VALUES = [("complete", 0.1, 12.0), ("complete", 0.2, 9.0), ("pruned", 0.1, 5.0)]
 
@@ -59,6 +60,24 @@ def test_the_table_shows_strata_and_what_varies_only() -> None:
     assert "fixed" not in text
     assert "12.000" in text
     assert "rung 2" not in text  # `ss3d why` tells; the table tells why a trial failed
+
+
+def test_gains_over_controls_have_a_column_with_a_mark() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    study = make_study([("complete", 0.1, value) for value in (9.0, 10.0, 11.0, 12.0)])
+    gains = {
+        "t00000": PairedGain(0.5, 0.1, 0.9, "better", 40, 1),
+        "t00001": PairedGain(-0.5, -0.9, -0.1, "worse", 40, 1),
+        "t00002": PairedGain(0.1, -0.1, 0.3, "not distinguishable", 40, 1),
+        "t00003": None,
+    }
+    rows = leaderboard(study)
+    console.print(leaderboard_table(rows, objective_of({}), over_control=gains))
+    text = console.file.getvalue()
+    for words in ("vs control", "+0.500 +", "-0.500 -", "+0.100 ="):
+        assert words in text
+    console.print(leaderboard_table(rows, objective_of({})))
+    assert console.file.getvalue().count("vs control") == 1
 
 
 @pytest.mark.parametrize(
