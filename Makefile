@@ -28,9 +28,9 @@ demo: export SS3D_HOME := $(DEMO)
 demo: $(STAMP)
 	test -f $(DEMO)/data/manifest.json || $(SS3D) data prepare procedural $(DEMO)/data --models 160 --seed 0
 	$(SS3D) data info $(DEMO)/data --sheet $(DEMO)/data.png
-	$(SS3D) search search_spaces/quickstart.toml --data $(DEMO)/data --name demo \
-		$$(test -f $(DEMO)/store/studies/demo/study.json && echo --resume)
+	$(SS3D) search search_spaces/quickstart.toml --data $(DEMO)/data --name demo --resume
 	$(SS3D) trials demo
+	$(SS3D) gains demo
 	$(SS3D) promote demo --model demo
 	$(SS3D) rerun $$($(SS3D) status demo --json | $(VENV)/bin/python -c 'import json,sys; print("demo/" + json.load(sys.stdin)["best"]["trial"])') --check
 	$(SS3D) data view $(DEMO)/data --split test -o $(DEMO)/input.png
