@@ -7,7 +7,23 @@ import sys
 import typer
 from rich.text import Text
 
-from ss3d.cli import data, figure, gains, lifecycle, model, proof, search, study, trial, weights
+from ss3d.cli import (
+    compare,
+    cost,
+    data,
+    figure,
+    gains,
+    importance,
+    lifecycle,
+    model,
+    pretrains,
+    proof,
+    removal,
+    search,
+    study,
+    trial,
+    weights,
+)
 from ss3d.cli.output import errors
 from ss3d.errors import ServiceError, Ss3dError
 
@@ -20,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
+app.add_typer(pretrains.app, name="pretrains")
 app.add_typer(search.app)
 app.add_typer(study.app)
 app.add_typer(weights.app, name="weights")
@@ -29,6 +46,10 @@ for command in (
     proof.evaluate,
     figure.figure,
     gains.gains,
+    cost.cost,
+    compare.compare,
+    importance.importance,
+    removal.delete,
     proof.rerun,
     lifecycle.promote,
     lifecycle.predict,

@@ -21,6 +21,7 @@ from ss3d.cli.inspection import (
 )
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
+from ss3d.config import canonical_json
 from ss3d.errors import ServiceError
 from ss3d.report.leaderboard import duration, leaderboard, leaderboard_table, objective_of
 from ss3d.settings import Settings, load_settings
@@ -73,6 +74,9 @@ def status(
 def trials(
     study: StudyName,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", metavar="FILE", help="Write the columns of --csv.")
+    ] = None,
     home: HomeOption = None,
     store: StoreOption = None,
     as_json: JsonFlag = False,
@@ -81,6 +85,11 @@ def trials(
 
     With controls, `vs control` is the gain in cd_l1 over the trial's own: + better, - worse,
     = not distinguishable; `ss3d gains` tells more.
+
+    Examples:
+      ss3d trials quickstart
+      ss3d trials quickstart --csv > trials.csv
+      ss3d trials quickstart --parquet trials.parquet
     """
     from ss3d.report.gains import has_controls
     from ss3d.report.gains_tables import gains_as_values
@@ -97,15 +106,19 @@ def trials(
         known = gains.get(value["trial"])
         value["gains"] = known and gains_as_values(known)
         value["mlflow_run_id"] = run_ids.get(value["trial"])
+    if parquet is not None:
+        _write_parquet(parquet, _columns(values))
 
     def say() -> None:
         if as_csv:
-            _print_csv(values)
-        else:
-            objective = objective_of(record.spec)
-            column = {name: known.over_control.gain for name, known in gains.items()}
-            shown = column if is_controlled else None
-            console.print(leaderboard_table(rows, objective, study, over_control=shown))
+            _print_csv(_columns(values))
+            return
+        objective = objective_of(record.spec)
+        column = {name: known.over_control.gain for name, known in gains.items()}
+        shown = column if is_controlled else None
+        console.print(leaderboard_table(rows, objective, study, over_control=shown))
+        if parquet is not None:
+            console.print(f"written: {parquet}", highlight=False, soft_wrap=True)
 
     emit(values, as_json, say)
 
@@ -166,23 +179,38 @@ def _run_ids(settings: Settings, record: StudyRecord) -> dict[str, str]:
         return {}
 
 
-def _print_csv(values: list[dict[str, Any]]) -> None:
+def _columns(values: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the columns of a table of trials, None where a trial has no value."""
     params = sorted({path for value in values for path in value["params"]})
     metrics = sorted({name for value in values for name in value["values"]})
+    return {
+        **{name: [value[name] for value in values] for name in ("trial", "state")},
+        **{path: [value["params"].get(path) for value in values] for path in params},
+        **{name: [value["values"].get(name) for value in values] for name in metrics},
+        **{name: [value[name] for value in values] for name in ("epochs", "seconds", "reason")},
+    }
+
+
+def _print_csv(columns: dict[str, list[Any]]) -> None:
+    shown = columns | {"seconds": [f"{seconds:.1f}" for seconds in columns["seconds"]]}
     writer = csv.writer(sys.stdout)
-    writer.writerow(["trial", "state", *params, *metrics, "epochs", "seconds", "reason"])
-    for value in values:
-        writer.writerow(
-            [
-                value["trial"],
-                value["state"],
-                *(value["params"].get(path) for path in params),
-                *(value["values"].get(name) for name in metrics),
-                value["epochs"],
-                f"{value['seconds']:.1f}",
-                value["reason"],
-            ]
-        )
+    writer.writerow(shown)
+    writer.writerows(zip(*shown.values(), strict=True))
+
+
+def _write_parquet(path: Path, columns: dict[str, list[Any]]) -> None:
+    """Write the columns; choices of several types become JSON texts."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays = {}
+    for name, values in columns.items():
+        try:
+            arrays[name] = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            arrays[name] = pa.array([None if v is None else canonical_json(v) for v in values])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(arrays), path)
 
 
 for command in (studies, status, trials, show, why):

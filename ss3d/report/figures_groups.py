@@ -22,7 +22,7 @@ class Candidate:
     source: str
     """STUDY/t00017 or a directory."""
     config: Mapping[str, Any]
-    """Dotted path to value."""
+    """Dotted path to value; arm and replicate, where there are some."""
     value: float
     """Objective, smaller is better; NaN last."""
 
@@ -33,7 +33,7 @@ def candidates_of(study: StudyRecord) -> list[Candidate]:
     return [
         Candidate(
             source=f"{study.name}/{trial.spec.trial}",
-            config=trial.spec.config.flatten(),
+            config=trial.spec.config.flatten() | trial.spec.params,
             value=_order(objective_value(trial, objective), objective),
         )
         for trial in study.trials

@@ -11,6 +11,7 @@ from figure_models import CHAIR, make_model
 from PIL import Image
 from report_records import make_study
 
+from ss3d.config import TrialConfig
 from ss3d.errors import ConfigError
 from ss3d.report import figures_sheet
 from ss3d.report.figures_balls import Frame, draw_balls, frame_around
@@ -103,6 +104,21 @@ def test_the_best_trial_of_each_ratio_becomes_a_column_in_order():
         "20 % labelled": "demo/t00002",
     }
     assert list(found) == ["1 % labelled", "20 % labelled"]
+
+
+def test_arms_can_be_columns():
+    study = make_study([("complete", 0.2, 9.0), ("complete", 0.2, 8.0), ("complete", 0.2, 8.5)])
+    names = ("full", "no attention", "full")
+    trials = [
+        trial.model_copy(update={"spec": trial.spec.model_copy(update={"params": {"arm": name}})})
+        for trial, name in zip(study.trials, names, strict=True)
+    ]
+    candidates = candidates_of(study.model_copy(update={"trials": tuple(trials)}))
+    found = best_by(candidates, "arm", {"data.labeled_ratio": TrialConfig().data.labeled_ratio})
+    assert {label: one.source for label, one in found.items()} == {
+        "arm = full": "demo/t00002",
+        "arm = no attention": "demo/t00001",
+    }
 
 
 def test_an_ablation_compares_what_is_alike_otherwise():
