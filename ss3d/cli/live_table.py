@@ -80,9 +80,12 @@ def draw(snapshot: Snapshot, study: str, metric: str) -> RenderableType:
     eta = "" if snapshot.eta_s is None else f" · {duration(snapshot.eta_s)} to go"
     states = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
     head = Text(f"{study}: {ended} of {snapshot.target} trials ({states})", style="bold")
-    head.append(f" · {duration(snapshot.seconds)}{eta}", style="not bold dim")
+    left = f" · {snapshot.left}" if snapshot.left else ""
+    head.append(f" · {duration(snapshot.seconds)}{eta}{left}", style="not bold dim")
+    refused = [Text(f"nothing new is started: {snapshot.refused}")] if snapshot.refused else []
     return Group(
         head,
+        *refused,
         ProgressBar(total=snapshot.target, completed=ended),
         *(_best(best.trial, best.value, best.stratum, metric) for best in snapshot.best),
         _table(snapshot, metric),

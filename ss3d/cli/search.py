@@ -150,6 +150,8 @@ class _Shown:
 
 
 def _summary(study: str, snapshot: Snapshot) -> dict[str, Any]:
+    from ss3d.study.live import why_ended
+
     return {
         "study": study,
         "counts": {
@@ -161,13 +163,19 @@ def _summary(study: str, snapshot: Snapshot) -> dict[str, Any]:
             for best in snapshot.best
         ],
         "seconds": snapshot.seconds,
+        "ended": why_ended(snapshot),
+        "left": snapshot.left,
     }
 
 
 def _say_end(study: str, snapshot: Snapshot) -> None:
+    from ss3d.study.live import why_ended
+
     for best in snapshot.best:
         where = "".join(f" {path}={value}" for path, value in best.stratum.items())
         console.print(f"best{where}: {study}/{best.trial} {best.value:.3f}")
+    ended = why_ended(snapshot)
+    console.print(Text(f"ended: {ended}{f' · {snapshot.left}' if snapshot.left else ''}"))
     console.print(f"next: ss3d trials {study} · ss3d promote {study} --model NAME · ss3d ui")
 
 

@@ -63,7 +63,9 @@ def status(
 
     def say() -> None:
         counts = ", ".join(f"{number} {state}" for state, number in value["counts"].items())
-        console.print(f"{study}: {value['state']} · {counts} · {duration(value['seconds'])}")
+        ended = f" ({value['ended']})" if value["ended"] else ""
+        line = f"{study}: {value['state']}{ended} · {counts} · {duration(value['seconds'])}"
+        console.print(line, soft_wrap=True)
         for best in value["best_by_stratum"]:
             where = "".join(f" {path}={item}" for path, item in best["stratum"].items())
             console.print(f"best{where}: {study}/{best['trial']} {best['value']:.3f}")
@@ -133,11 +135,13 @@ def _load(study: str, home: Path | None, store: str | None) -> tuple[Store, Stud
 def _status(store: Store, record: StudyRecord) -> dict[str, Any]:
     """Return the status of a study: running, complete, or interrupted and resumable."""
     from ss3d.store.lease import is_held
+    from ss3d.trial.history import read_ended
 
     counts = Counter(trial.state for trial in record.trials)
     target = _budget(store, record)
     finished = len(record.trials) - counts["running"]
-    state = "complete" if finished >= target else "interrupted"
+    ended = read_ended(store, record.name)
+    state = "complete" if ended or finished >= target else "interrupted"
     if is_held(store, layout.study(record.name, "driver.lease")):
         state = "running"
     seconds = sum(p.seconds for p in record.shared) + sum(
@@ -156,6 +160,7 @@ def _status(store: Store, record: StudyRecord) -> dict[str, Any]:
         "state": state,
         "counts": {name: counts[name] for name in names},
         "budget": target,
+        "ended": ended,
         "best": best[0] if best else None,
         "best_by_stratum": best,
         "seconds": seconds,

@@ -9,15 +9,17 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence, Set
 
 from optuna.trial import FrozenTrial
 
+from ss3d.study.backlog import Backlog
+from ss3d.study.budget import Spent
 from ss3d.study.entries import Entry, KeyState, Shared
 from ss3d.study.events import Ended, Event, Reported, Sealed, SharedEvent
 from ss3d.study.job import Job, Progress
 from ss3d.study.judge import Judge
+from ss3d.study.ledger import Ledger, Work
 from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision, Rule
 from ss3d.study.space import Space
@@ -32,10 +34,16 @@ class Board:
         rule: which trials go on.
         target: number of trials in the budget.
         decided: stored decisions by trial and epoch; they hold again after a resume.
+        ledger: keeps the books of the budget.
     """
 
     def __init__(
-        self, space: Space, rule: Rule, target: int, decided: dict[tuple[str, int], Decision]
+        self,
+        space: Space,
+        rule: Rule,
+        target: int,
+        decided: dict[tuple[str, int], Decision],
+        ledger: Ledger,
     ) -> None:
         self.space = space
         self.target = target
@@ -48,16 +56,15 @@ class Board:
         self.loss = ""
         """Why a job was lost for good by nothing of its own, if one was: the session must end."""
         self._judge = Judge(space, rule, decided, self.events.put)
-        self._waiting: deque[str] = deque()
-        self._controls: deque[str] = deque()
+        self._ledger = ledger
+        self._backlog = Backlog(space, ledger, self.trials, self.shared, target)
 
     def next_number(self) -> int | None:
         """Return the number of the trial to propose now; None if enough of them wait."""
         with self.changed:
-            proposed = len(self.trials)
             open_trials = sum(not entry.is_committed for entry in self.trials.values())
-            has_room = proposed < self.target and open_trials < self.slots + 1
-            return proposed if has_room else None
+            has_room = open_trials < self.slots + 1 and self._backlog.may_propose(self.spent())
+            return len(self.trials) if has_room else None
 
     def history(self) -> Sequence[FrozenTrial]:
         """Return all trials as the sampler sees them, in the order of their numbers."""
@@ -78,15 +85,19 @@ class Board:
             entry.keep(reports)
             self.trials[spec.trial] = entry
             self._judge.see(entry)
-            self._waiting.append(spec.trial)
+            self._ledger.book(Work.of("trial", spec), entry.reports.values())
             self._need(spec, ready)
+            self._backlog.add(spec.trial)
             self.events.put(Sealed(spec.trial))
             if self.shared[spec.pretrain_key].state == "failed":
                 self._fail_waiting(spec.pretrain_key)
             self.changed.notify_all()
 
     def add_finished(self, spec: TrialSpec, result: TrialResult, ready: Set[str]) -> None:
-        """Add a trial that an earlier session finished; if complete, it still needs its control."""
+        """Add a trial that an earlier session finished, in the order of their ends.
+
+        If it is complete, it still needs its control.
+        """
         with self.changed:
             entry = Entry(spec, frozen_trial(spec, result, self.space.objective.metric))
             entry.keep(result.reports)
@@ -94,9 +105,11 @@ class Board:
             entry.attempt, entry.finished_at = result.attempt, result.finished_at
             self.trials[spec.trial] = entry
             self._judge.see(entry)
+            self._ledger.book(Work.of("trial", spec), entry.reports.values())
+            self._ledger.finish(spec, self._final_value(entry))
             if entry.state == "complete" and spec.control_key not in ready:
                 self._need(spec, ready)
-                self._want_control(spec)
+                self._backlog.want_control(spec)
 
     def widen(self, slots: int) -> None:
         """Set how many jobs run at once."""
@@ -107,8 +120,18 @@ class Board:
     def is_exhausted(self) -> bool:
         """Return whether no job will ever come again."""
         with self.changed:
-            is_all = len(self.trials) >= self.target
-            return is_all and not (self._waiting or self._controls or self.live)
+            spent = self.spent()
+            return not (self.live or self._backlog.peek(spent) or self._backlog.may_propose(spent))
+
+    def spent(self) -> Spent:
+        """Return what the study used of its budget, with what running jobs will still need."""
+        with self.changed:
+            return self._ledger.spent([self._work(job) for job in self.live.values()])
+
+    def why_refused(self) -> str:
+        """Return why the budget lets not everything start that is left; empty if it does."""
+        with self.changed:
+            return self._backlog.why_refused(self.spent())
 
     def wait_idle(self, longest_s: float) -> bool:
         """Return False if a job runs; else wait until something changes, and return True."""
@@ -122,7 +145,7 @@ class Board:
         with self.changed:
             if self.loss or len(self.live) >= self.slots:
                 return None
-            job = self._take_pretrain() or self._take_trial() or self._take_control()
+            job = self._backlog.pop(self.spent())
             if job:
                 self.live[tune_id] = job
             return job
@@ -160,12 +183,7 @@ class Board:
             job = self.live.pop(tune_id, None)
             if job is None:
                 return
-            if job.kind == "trial":
-                self._waiting.appendleft(job.trial)
-            else:
-                self.shared[job.key].state = "waiting"
-            if job.kind == "control":
-                self._controls.appendleft(job.key)
+            self._backlog.put_back(job)
             self.loss = f"{job.name}: {reason}"
             self.changed.notify_all()
 
@@ -199,38 +217,13 @@ class Board:
             state: KeyState = "ready" if key in ready else "waiting"
             self.shared.setdefault(key, Shared(kind, state, spec))
 
-    def _take_pretrain(self) -> Job | None:
-        for key, shared in self.shared.items():
-            if shared.kind == "pretrain" and shared.state == "waiting":
-                shared.state = "running"
-                return Job("pretrain", shared.spec.trial, key)
-        return None
-
-    def _take_trial(self) -> Job | None:
-        for trial in self._waiting:
-            key = self.trials[trial].spec.pretrain_key
-            if self.shared[key].state == "ready":
-                self._waiting.remove(trial)
-                return Job("trial", trial, key)
-        return None
-
-    def _take_control(self) -> Job | None:
-        for key in self._controls:
-            control = self.shared[key]
-            if self.shared[control.spec.pretrain_key].state == "ready":
-                self._controls.remove(key)
-                control.state = "running"
-                return Job("control", control.spec.trial, key)
-        return None
-
-    def _want_control(self, spec: TrialSpec) -> None:
-        """Queue the control of a complete trial, once."""
-        key = spec.control_key
-        if key and self.shared[key].state == "waiting" and key not in self._controls:
-            self._controls.append(key)
+    def _work(self, job: Job) -> Work:
+        return Work.of(job.kind, self.trials[job.trial].spec)
 
     def _keep_shared(self, job: Job, progress: Progress) -> None:
-        self.shared[job.key].keep(progress.reports)
+        shared = self.shared[job.key]
+        shared.keep(progress.reports)
+        self._ledger.book(self._work(job), shared.reports.values())
         self.events.put(SharedEvent(job.key))
 
     def _end_shared(self, job: Job, progress: Progress) -> None:
@@ -243,11 +236,7 @@ class Board:
 
     def _fail_waiting(self, key: str) -> None:
         """End all trials and controls that wait for a pretrained state that cannot be made."""
-        self._controls = deque(
-            control for control in self._controls if self.shared[control].spec.pretrain_key != key
-        )
-        for trial in [t for t in self._waiting if self.trials[t].spec.pretrain_key == key]:
-            self._waiting.remove(trial)
+        for trial in self._backlog.give_up(key):
             self._fail(self.trials[trial], f"its pretraining failed: {self.shared[key].reason}")
 
     def _end_trial(self, entry: Entry, progress: Progress) -> None:
@@ -258,7 +247,7 @@ class Board:
         entry.state = "complete" if progress.is_done else "pruned"
         if progress.is_done:
             self._keep_reports(entry, progress)
-            self._want_control(entry.spec)
+            self._backlog.want_control(entry.spec)
         self._close(entry)
 
     def _fail(self, entry: Entry, reason: str) -> None:
@@ -267,9 +256,16 @@ class Board:
 
     def _close(self, entry: Entry) -> None:
         entry.finished_at = time.time()
+        self._ledger.finish(entry.spec, self._final_value(entry))
         self.events.put(Ended(entry.spec.trial))
 
     def _keep_reports(self, entry: Entry, progress: Progress) -> None:
         entry.attempt = progress.attempt
         entry.keep(progress.reports)
+        self._ledger.book(Work.of("trial", entry.spec), entry.reports.values())
         self._judge.see(entry)
+
+    def _final_value(self, entry: Entry) -> float | None:
+        """Return the objective of a complete trial."""
+        metric = self.space.objective.metric
+        return entry.result(metric).values.get(metric) if entry.state == "complete" else None

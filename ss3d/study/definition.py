@@ -21,7 +21,7 @@ from ss3d.trial.history import load_study_spec, read_budget
 from ss3d.trial.records import SCHEMA
 from ss3d.trial.spec import describe_code
 
-_TABLES = ("base", "arms", "parameters", "objective", "sampler", "pruner", "resources")
+_TABLES = ("base", "parameters", "objective", "sampler", "pruner", "resources")
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,15 @@ def _create(store: Store, request: Request, is_local: bool) -> Study:
         "name": name,
         "description": space.description,
         "seed": space.seed,
-        **{table: tree[table] for table in _TABLES if table in tree},
+        **{table: tree.get(table, {}) for table in _TABLES},
+        "arms": tree.get("arms", []),
         "objective": space.objective.model_dump(),
         "sampler": space.sampler.model_dump(),
         "pruner": space.pruner.model_dump(),
         "strata": tree.get("strata", []),
         "replicates": space.design.replicates,
         "controls": space.controls,
-        "budget": {"trials": target},
+        "budget": {**space.budget.model_dump(exclude_none=True), "trials": target},
         "data": {
             "name": manifest.name,
             "address": data.address,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -18,16 +19,17 @@ from ss3d.study.definition import Request, Study, define_study, extend_budget
 from ss3d.study.environment import prepare_environment
 from ss3d.study.job import Place
 from ss3d.study.journal import Journal
-from ss3d.study.live import Snapshot, take_snapshot
+from ss3d.study.ledger import Ledger
+from ss3d.study.live import Snapshot, take_snapshot, why_ended
 from ss3d.study.proposals import frozen_trial
 from ss3d.study.proposer import Proposer, ready_keys
+from ss3d.study.pruners import make_rule
 from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
-from ss3d.study.rungs import MedianRule, NeverStop, Rule, SuccessiveHalving, first_rung
-from ss3d.study.space import Space
+from ss3d.study.sessions import SessionClock, read_past
 from ss3d.study.spool import Spool
-from ss3d.study.tables import Asha, Median, NoPruner
 from ss3d.study.uploader import drain
+from ss3d.trial.records import TrialRecord
 
 _LEAVING_S = 5.0
 """How long an interrupted search still tries to write what happened."""
@@ -115,9 +117,12 @@ class _Session:
         objective = study.space.objective
         agreement = reconcile(store, study.name, objective.metric)
         journal = Journal(settings.study_journal, study.name, objective.direction)
-        self._board = Board(
-            study.space, make_rule(study.space), study.target, dict(agreement.decided)
-        )
+        self._ledger = Ledger(study.space, read_past(store, study.name))
+        for record in agreement.shared:
+            self._ledger.learn(record)
+        rule, decided = make_rule(study.space), dict(agreement.decided)
+        self._board = Board(study.space, rule, study.target, decided, self._ledger)
+        self._clock = SessionClock(self._board, self._ledger, store, study.name)
         data_hash = study.spec["data"]["content_hash"]
         self._proposer = Proposer(self._board, store, study.name, data_hash)
         self._recorder = Recorder(self._board, store, journal, projector)
@@ -129,12 +134,14 @@ class _Session:
         """Run until no job is left; write all that happened in any case."""
         self._proposer.start()
         self._recorder.start()
+        self._clock.start()
         try:
             if not self._board.is_exhausted():
                 self._run_jobs(slots)
-        finally:
-            self._proposer.close()
-            self._recorder.close(self._interrupted.is_set, _LEAVING_S)
+        except BaseException:
+            self._close(reason="")
+            raise
+        self._close(why_ended(take_snapshot(self._board, self._started, self._num_before)))
         if self._failure:
             raise self._failure
         drain(Spool(self._settings.cache_dir, self._store.address), self._store, _LEAVING_S)
@@ -142,11 +149,16 @@ class _Session:
         self._watcher.on_update(snapshot)
         return snapshot
 
+    def _close(self, reason: str) -> None:
+        self._proposer.close()
+        self._recorder.close(self._interrupted.is_set, _LEAVING_S)
+        self._clock.close("" if self._failure else reason)
+
     def _begin(self, agreement: Agreement, journal: Journal) -> None:
         """Put all trials of earlier sessions on the board and say what was found."""
         metric = self._study.space.objective.metric
         told = journal.agree([frozen_trial(r.spec, r.result, metric) for r in agreement.trials])
-        for record in agreement.trials:
+        for record in sorted(agreement.trials, key=_end):
             ready = ready_keys(self._store, record.spec)
             if record.result:
                 self._board.add_finished(record.spec, record.result, ready)
@@ -196,7 +208,12 @@ class _Session:
 
     @property
     def _failure(self) -> Exception | None:
-        return self._proposer.failure or self._recorder.failure
+        return self._proposer.failure or self._recorder.failure or self._clock.failure
+
+
+def _end(record: TrialRecord) -> float:
+    """Return when a trial ended; what is open comes last."""
+    return record.result.finished_at if record.result else math.inf
 
 
 def _show_earlier(study: Study, agreement: Agreement, projector: Projector) -> None:
@@ -208,16 +225,3 @@ def _show_earlier(study: Study, agreement: Agreement, projector: Projector) -> N
     for record in agreement.trials:
         if record.result:
             projector.trial(record)
-
-
-def make_rule(space: Space) -> Rule:
-    """Return the stopping rule that a space asks for."""
-    match space.pruner:
-        case Asha() as asha:
-            first = asha.first_rung or first_rung(space.base.semi.epochs)
-            return SuccessiveHalving(first, asha.reduction_factor)
-        case Median() as median:
-            first = median.first_rung or first_rung(space.base.semi.epochs)
-            return MedianRule(first, median.min_trials)
-        case NoPruner():
-            return NeverStop()

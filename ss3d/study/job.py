@@ -8,12 +8,14 @@ from typing import Any, Literal, Self
 
 from ss3d.trial.records import EpochReport
 
+JobKind = Literal["trial", "pretrain", "control"]
+
 
 @dataclass(frozen=True)
 class Job:
     """A trial, or the pretraining or the supervised control that several trials share."""
 
-    kind: Literal["trial", "pretrain", "control"]
+    kind: JobKind
     trial: str
     """The trial; of a shared job, one of those that need it: its spec has the configuration."""
     key: str

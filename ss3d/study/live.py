@@ -9,6 +9,7 @@ from typing import Any
 
 from ss3d.store.layout import SharedKind
 from ss3d.study.board import Board
+from ss3d.study.budget import what_is_left
 from ss3d.study.entries import Entry, Shared
 
 
@@ -59,6 +60,25 @@ class Snapshot:
     seconds: float
     """Since the session began."""
     eta_s: float | None
+    left: str
+    """Of the hours in the budget; empty if they are not limited."""
+    refused: str
+    """Why the budget lets not everything start that is left; empty if it does."""
+
+
+def why_ended(snapshot: Snapshot) -> str:
+    """Return why a search ended, from its last snapshot."""
+    ended = num_ended(snapshot)
+    if ended < snapshot.target:
+        missing = f"{snapshot.target - ended} of {snapshot.target} trials"
+        return f"{missing} not started: {snapshot.refused}"
+    finished = f"all {snapshot.target} trials finished"
+    return f"{finished}; controls not started: {snapshot.refused}" if snapshot.refused else finished
+
+
+def num_ended(snapshot: Snapshot) -> int:
+    """Return the number of trials that have a result."""
+    return sum(snapshot.counts.get(state, 0) for state in ("complete", "pruned", "failed"))
 
 
 def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
@@ -78,6 +98,7 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
             for key, shared in board.shared.items()
             if shared.reports or shared.state == "running"
         )
+        spent, refused = board.spent(), board.why_refused()
     counts = Counter(line.state for line in trials)
     seconds = time.monotonic() - started
     ended = sum(counts[state] for state in ("complete", "pruned", "failed"))
@@ -89,7 +110,9 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         shared=shared,
         best=_best(board, trials),
         seconds=seconds,
-        eta_s=seconds / here * (board.target - ended) if here > 0 else None,
+        eta_s=seconds / here * (board.target - ended) if here > 0 and not refused else None,
+        left=what_is_left(board.space.budget, spent),
+        refused=refused,
     )
 
 

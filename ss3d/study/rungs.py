@@ -1,6 +1,7 @@
 """Who goes on: pure functions on curves, which can explain themselves.
 
 Epochs are those of the teacher-student phase; epoch 0, the pretrained value, is never compared.
+A value that is no number is worse than all others.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Decision:
     """Epoch at which trials were compared."""
     value: float
     cutoff: float
-    """Worst value that goes on."""
+    """Worst value that goes on; of patience, what the value had to be better than."""
     rank: int
     """Place of the trial among all that were compared, from 1."""
     peers: tuple[str, ...]
@@ -38,6 +39,8 @@ class Decision:
 
 
 Curves = Mapping[str, Curve]
+
+_PATIENCE = "patience/"
 
 
 class Rule(Protocol):
@@ -67,7 +70,7 @@ class SuccessiveHalving:
         if not self._is_rung(epoch):
             return None
         at_rung = {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
-        ordered = sorted(at_rung.values())
+        ordered = sorted(_place(value) for value in at_rung.values())
         cutoff = ordered[max(len(ordered) // self.factor, 1) - 1]
         return _compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
 
@@ -94,13 +97,42 @@ class MedianRule:
         others = {
             t: c.values[epoch]
             for t, c in curves.items()
-            if c.is_complete and epoch in c.values and t != trial
+            if c.is_complete and t != trial and not math.isnan(c.values.get(epoch, math.nan))
         }
         if epoch < self.first_rung or len(others) < self.min_trials:
             return None
-        own = min(value for e, value in curves[trial].values.items() if 0 < e <= epoch)
+        own = _best(curves[trial], 0, epoch)
         cutoff = statistics.median(others.values())
         return _compare("median", others | {trial: own}, trial, epoch, cutoff)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Stop a trial whose best value of the last `epochs` is no better than before.
+
+    Better means by more than `min_delta`. Other trials do not matter.
+    """
+
+    first_rung: int
+    epochs: int
+    min_delta: float
+
+    def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
+        """Compare the last epochs with those before, at every epoch from `first_rung` on."""
+        start = epoch - self.epochs
+        if epoch < self.first_rung or not any(0 < e <= start for e in curves[trial].values):
+            return None
+        value = _best(curves[trial], start, epoch)
+        cutoff = _best(curves[trial], 0, start) - self.min_delta
+        return Decision(
+            stop=not value < _place(cutoff),
+            rule=f"{_PATIENCE}{self.epochs}",
+            rung=epoch,
+            value=value,
+            cutoff=cutoff,
+            rank=1,
+            peers=(trial,),
+        )
 
 
 @dataclass(frozen=True)
@@ -119,10 +151,15 @@ def first_rung(epochs: int) -> int:
 
 def explain(decision: Decision) -> str:
     """Return a decision to stop in one line."""
-    return (
-        f"stopped by {decision.rule} at epoch {decision.rung}: {decision.value:.4g}, rank "
-        f"{decision.rank} of {len(decision.peers)}, cutoff {decision.cutoff:.4g}"
-    )
+    start = f"stopped by {decision.rule} at epoch {decision.rung}: {decision.value:.4g}"
+    if decision.rule.startswith(_PATIENCE):
+        epochs = decision.rule.removeprefix(_PATIENCE)
+        return (
+            f"{start} at best in the last {epochs} epochs, had to be better than "
+            f"{decision.cutoff:.4g}"
+        )
+    rank = f"rank {decision.rank} of {len(decision.peers)}"
+    return f"{start}, {rank}, cutoff {decision.cutoff:.4g}"
 
 
 def _compare(
@@ -130,11 +167,22 @@ def _compare(
 ) -> Decision:
     value = values[trial]
     return Decision(
-        stop=value > cutoff,
+        stop=not value <= cutoff,
         rule=rule,
         rung=rung,
         value=value,
         cutoff=cutoff,
-        rank=1 + sum(other < value for other in values.values()),
+        rank=1 + sum(_place(other) < _place(value) for other in values.values()),
         peers=tuple(sorted(values)),
     )
+
+
+def _best(curve: Curve, after: int, last: int) -> float:
+    """Return the best value of the epochs after + 1 .. last; NaN if none is a number."""
+    found = [v for e, v in curve.values.items() if after < e <= last and not math.isnan(v)]
+    return min(found, default=math.nan)
+
+
+def _place(value: float) -> float:
+    """Return what a value is sorted by."""
+    return math.inf if math.isnan(value) else value

@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ss3d.config import TrialConfig, field_marks, unknown_path
 from ss3d.errors import ConfigError
+from ss3d.study.brackets import num_brackets
 from ss3d.study.parameter import MOST_PROBES, Parameter, Value, thin
-from ss3d.study.tables import Tables
+from ss3d.study.rungs import first_rung
+from ss3d.study.tables import Hyperband, NoPruner, Patience, Pruner, Tables
 from ss3d.study.toml_lines import TomlFile
 from ss3d.trial.records import VALIDATION_METRICS
 
 _MOST_OF_A_PAIR = 32
 """Values of each of two parameters that are tried together, when all would be too many."""
+_FEWEST_BRACKETS = 2
 _FEWEST_MEMORIES = 4
 """Times that the phase should last longer than the teacher's memory 1 / (1 - ema_decay)."""
 
@@ -67,6 +70,40 @@ def check_values(file: TomlFile, base: TrialConfig, parameters: Sequence[Paramet
     start = {p.path: next(p.range.probes()) for p in parameters}
     for combination in _combinations(parameters):
         _check(file, base, start, combination)
+
+
+def check_pruner(
+    file: TomlFile, pruner: Pruner, arms: Sequence[TrialConfig], parameters: Sequence[Parameter]
+) -> None:
+    """Refuse a pruner that could never act, or that asks for more rungs than there are epochs.
+
+    Args:
+        file: for the lines of errors.
+        pruner: `[pruner]`.
+        arms: configurations that the parameters vary.
+        parameters: the longest of their teacher-student phases counts.
+
+    Raises:
+        ConfigError: with the line.
+    """
+    varied = [p.range.probes() for p in parameters if p.path == "semi.epochs"]
+    epochs = max([int(v) for probes in varied for _, v in probes] or [a.semi.epochs for a in arms])
+    phase = f"semi.epochs = {epochs}"
+    if isinstance(pruner, NoPruner):
+        return
+    if pruner.first_rung and pruner.first_rung >= epochs:
+        message = f"got {pruner.first_rung}, expected less than {phase}"
+        raise file.error(("pruner", "first_rung"), message)
+    if isinstance(pruner, Patience) and pruner.epochs >= epochs:
+        raise file.error(("pruner", "epochs"), f"got {pruner.epochs}, expected less than {phase}")
+    if isinstance(pruner, Hyperband):
+        first, factor = pruner.first_rung or first_rung(epochs), pruner.reduction_factor
+        if num_brackets(first, factor, epochs) < _FEWEST_BRACKETS:
+            message = (
+                f"got {factor}, expected two brackets at least: with first_rung = {first} the "
+                f"second would begin at epoch {first * factor} of {phase}; lower it or use asha"
+            )
+            raise file.error(("pruner", "reduction_factor"), message)
 
 
 def late_teacher(base: TrialConfig, parameters: Sequence[Parameter]) -> str | None:

@@ -20,8 +20,14 @@ from ss3d.store.layout import check_study_name
 from ss3d.study.arms import SEEDS, Design, derive_seeds, flat_values, read_arms
 from ss3d.study.parameter import Choices, Parameter, Value
 from ss3d.study.ranges import read_parameter
-from ss3d.study.soundness import check_metric, check_paths, check_values, split_message
-from ss3d.study.tables import Objective, Pruner, Resources, Sampler, Tables
+from ss3d.study.soundness import (
+    check_metric,
+    check_paths,
+    check_pruner,
+    check_values,
+    split_message,
+)
+from ss3d.study.tables import Budget, Objective, Pruner, Resources, Sampler, Tables
 from ss3d.study.toml_lines import TomlFile
 
 _TRIALS = 32
@@ -48,6 +54,7 @@ class Space:
     pruner: Pruner
     num_trials: int
     """Of the budget."""
+    budget: Budget
     resources: Resources
     text: str
 
@@ -98,8 +105,10 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
     check_metric(file, tables.objective.metric)
     check_paths(file, tables, base)
     design = _read_design(file, tables, base, seed)
-    for arm in [base.override(values) for values in design.arms.values()] or [base]:
+    arms = [base.override(values) for values in design.arms.values()] or [base]
+    for arm in arms:
         check_values(file, arm, parameters)
+    check_pruner(file, tables.pruner, arms, parameters)
     name = tables.study.name or default_name
     try:
         check_study_name(name)
@@ -120,6 +129,7 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
         sampler=tables.sampler,
         pruner=tables.pruner,
         num_trials=tables.budget.trials or (_TRIALS if has_search else len(strata)),
+        budget=tables.budget,
         resources=tables.resources,
         text=file.text,
     )
@@ -135,9 +145,11 @@ def _read_tables(file: TomlFile) -> Tables:
     except ValidationError as error:
         fault = error.errors()[0]
         table = str(fault["loc"][0])
-        tags = {"tpe", "random", "asha", "median", "none"} if table in ("sampler", "pruner") else ()
+        tags = ("tpe", "random", "asha", "hyperband", "median", "patience", "none")
         location = tuple(
-            str(p) for n, p in enumerate(fault["loc"]) if not (n == 1 and str(p) in tags)
+            str(p)
+            for n, p in enumerate(fault["loc"])
+            if not (n == 1 and table in ("sampler", "pruner") and str(p) in tags)
         )
         raise file.error(location, _explain(fault)) from error
 

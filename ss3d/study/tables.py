@@ -53,12 +53,29 @@ class Asha(Table):
     reduction_factor: Annotated[int, Field(ge=2)] = 3
 
 
+class Hyperband(Table):
+    """`[pruner] name = "hyperband"`: successive halving in brackets with other first rungs."""
+
+    name: Literal["hyperband"]
+    first_rung: Annotated[int | None, Field(ge=1)] = None
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+
+
 class Median(Table):
     """`[pruner] name = "median"`: stop what is worse than the median of complete trials."""
 
     name: Literal["median"]
     first_rung: Annotated[int | None, Field(ge=1)] = None
     min_trials: Annotated[int, Field(ge=1)] = 5
+
+
+class Patience(Table):
+    """`[pruner] name = "patience"`: stop what has not become better for some epochs."""
+
+    name: Literal["patience"]
+    first_rung: Annotated[int | None, Field(ge=1)] = None
+    epochs: Annotated[int, Field(ge=1)] = 5
+    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class NoPruner(Table):
@@ -68,13 +85,20 @@ class NoPruner(Table):
 
 
 Sampler = Tpe | Random
-Pruner = Asha | Median | NoPruner
+Pruner = Asha | Hyperband | Median | Patience | NoPruner
+
+
+Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Budget(Table):
-    """`[budget]`."""
+    """`[budget]`: the search ends with the first of these."""
 
     trials: Annotated[int | None, Field(ge=1)] = None
+    hours: Hours | None = None
+    device_hours: Hours | None = None
+    target: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    plateau: Annotated[int | None, Field(ge=1)] = None
 
 
 class Resources(Table):
@@ -91,7 +115,7 @@ class Tables(Table):
     study: StudyTable = StudyTable()
     objective: Objective = Objective()
     sampler: Annotated[Tpe | Random, Field(discriminator="name")] = Tpe()
-    pruner: Annotated[Asha | Median | NoPruner, Field(discriminator="name")] = Asha()
+    pruner: Annotated[Pruner, Field(discriminator="name")] = Asha()
     budget: Budget = Budget()
     resources: Resources = Resources()
     strata: list[str] = []

@@ -39,7 +39,9 @@ _SHARED: dict[SharedKind, tuple[str, str]] = {
     "pretrain": ("Shared pretrained state", "start from it"),
     "control": ("Supervised control", "are measured against it"),
 }
-_STUDY_TABLES = ("objective", "sampler", "pruner", "budget", "seed", "parameters", "strata")
+_STUDY_TABLES = (
+    "objective", "sampler", "pruner", "budget", "seed", "parameters", "strata", "arms", "controls",
+)  # fmt: skip
 
 
 def trial_name(record: TrialRecord) -> str:

@@ -14,7 +14,7 @@ from ss3d.settings import Settings
 from ss3d.store.protocol import Store
 from ss3d.tracking.projection import Projection
 from ss3d.tracking.statuses import shared_status, study_status
-from ss3d.trial.history import load_readable, read_budget
+from ss3d.trial.history import load_readable, read_budget, read_ended
 from ss3d.trial.records import SharedRecord, TrialRecord
 
 _log = logging.getLogger(__name__)
@@ -166,7 +166,8 @@ class Projector:
             case None:
                 trials = self._known_trials()
                 budget = read_budget(self._store, self._spec["name"], self._spec)
-                status = study_status(trials, budget, not self._closing.is_set())
+                ended = read_ended(self._store, self._spec["name"])
+                status = study_status(trials, budget, ended, not self._closing.is_set())
                 projection.study(self._spec, trials, status)
                 with self._changed:
                     unfinished = [p for p in self._shared.values() if not p.complete]

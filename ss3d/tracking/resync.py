@@ -13,7 +13,7 @@ from ss3d.store.lease import is_held
 from ss3d.store.protocol import Store
 from ss3d.tracking.projection import Projection
 from ss3d.tracking.statuses import shared_status, study_status
-from ss3d.trial.history import load_readable, read_budget
+from ss3d.trial.history import load_readable, read_budget, read_ended
 
 
 def sync(store: Store, settings: Settings, study: str) -> dict[str, Any]:
@@ -34,8 +34,9 @@ def sync(store: Store, settings: Settings, study: str) -> dict[str, Any]:
     spec, trials = record.spec, record.trials
     is_running = is_held(store, layout.study(study, "driver.lease"))
     budget = read_budget(store, study, spec)
+    ended = read_ended(store, study)
     projection = Projection(settings, store)
-    projection.study(spec, trials, study_status(trials, budget, is_running))
+    projection.study(spec, trials, study_status(trials, budget, ended, is_running))
     problems = {name: str(error) for name, error in unreadable.items()}
 
     for shared in record.shared:

@@ -10,18 +10,21 @@ from ss3d.trial.records import SharedRecord, TrialRecord
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
-def study_status(trials: Sequence[TrialRecord], budget: int, is_running: bool) -> Status:
+def study_status(
+    trials: Sequence[TrialRecord], budget: int, ended: str, is_running: bool
+) -> Status:
     """Return a study's status; KILLED says that it was interrupted and can be resumed.
 
     Args:
         trials: all that are known.
         budget: number of trials, extensions included.
+        ended: why its last session ended by itself; empty if it was interrupted.
         is_running: somebody drives it now.
     """
     if is_running:
         return "RUNNING"
     finished = sum(trial.result is not None for trial in trials)
-    return "FINISHED" if finished >= max(len(trials), budget) else "KILLED"
+    return "FINISHED" if ended or finished >= max(len(trials), budget) else "KILLED"
 
 
 def shared_status(record: SharedRecord, trials: Sequence[TrialRecord], is_running: bool) -> Status:

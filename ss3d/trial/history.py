@@ -60,6 +60,20 @@ def read_budget(store: Store, name: str, spec: Mapping[str, Any]) -> int:
     return target
 
 
+def read_ended(store: Store, name: str) -> str:
+    """Return why a study's last session ended by itself; empty if it was interrupted or runs.
+
+    Raises:
+        CheckpointError: the session's record is damaged.
+    """
+    sessions = sorted(store.list(layout.study(name, "sessions") + "/"))
+    return (
+        str(read_object(_must(store, sessions[-1]), sessions[-1]).get("ended", ""))
+        if sessions
+        else ""
+    )
+
+
 def load_study_record(store: Store, name: str) -> StudyRecord:
     """Return a study with all its trials and the pretrained states they share.
 

@@ -7,6 +7,7 @@ import pytest
 from ss3d.study.board import Board
 from ss3d.study.events import Decided, Event
 from ss3d.study.job import Job, Progress
+from ss3d.study.ledger import Ledger, Past
 from ss3d.study.proposals import propose
 from ss3d.study.rungs import NeverStop, Rule, SuccessiveHalving
 from ss3d.study.space import Space, parse_space
@@ -29,20 +30,25 @@ def make_space(extra: str = "") -> Space:
 
 
 def make_board(rule: Rule | None = None, target: int = 4, space: Space | None = None) -> Board:
-    board = Board(space or make_space(), rule or NeverStop(), target, {})
+    space = space or make_space()
+    board = Board(space, rule or NeverStop(), target, {}, Ledger(space, Past()))
     board.widen(8)
     return board
 
 
 def seal(board: Board, number: int, key: str = "k", control: str = "") -> TrialSpec:
-    proposal = propose(board.space, [], number)
+    return seal_on(board.space, number, key, control)
+
+
+def seal_on(space: Space, number: int, key: str = "k", control: str = "") -> TrialSpec:
+    proposal = propose(space, [], number)
     return TrialSpec(
         study="x",
         trial=f"t{number:05d}",
         params=proposal.params,
         distributions=proposal.distributions,
         stratum={},
-        config=board.space.base.override(proposal.params),
+        config=space.base.override(proposal.params),
         pretrain_key=key,
         control_key=control,
         code_version="c",
@@ -332,3 +338,15 @@ def test_a_control_whose_pretraining_cannot_be_made_again_is_given_up() -> None:
     again.end("x", failed("loss is not finite"))
     assert again.take("y") is None
     assert again.is_exhausted()
+
+
+def test_a_pretraining_that_nobody_waits_for_is_not_made() -> None:
+    before = make_board(target=2)
+    before.add(seal(before, 0), {"k"})
+    before.take("a")
+    before.end("a", progress(5.0, 4.0, is_done=True))
+    again = make_board(target=2)
+    again.add_finished(*before.ended("t00000"), set())
+    again.add(seal(again, 1, "other"), {"other"})
+    assert again.take("x") == Job("trial", "t00001", "other")
+    assert again.take("y") is None

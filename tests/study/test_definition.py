@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 from study_records import put_epochs, put_pretrain, put_result, put_spec
 
-from ss3d.errors import ConfigError, RefusedError
+from ss3d.config import canonical_json
+from ss3d.errors import CheckpointError, ConfigError, RefusedError
 from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.store.lease import take_lease
 from ss3d.study.definition import Request, define_study, extend_budget
 from ss3d.study.driver import Started, Watcher, search
+from ss3d.study.ledger import Past
+from ss3d.study.live import why_ended
+from ss3d.study.sessions import read_past
 from ss3d.trial.history import read_budget
 from ss3d.trial.records import SharedRecord, TrialRecord
 
@@ -171,3 +175,64 @@ def test_resume_begins_a_study_that_is_not_there_if_it_is_told_all(
     assert first.spec == again.spec
     with pytest.raises(ConfigError, match="study 'other': not in the store"):
         define_study(store, Request(name="other", resume=True))
+
+
+LIMITS = """
+[budget]
+trials = 3
+hours = 2
+device_hours = 100.0
+target = 1.5
+plateau = 9
+"""
+
+
+def test_a_study_says_its_whole_budget(
+    store: DirectoryStore, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    request = Request(space=write_space(HEADS + LIMITS), data=str(data_folder), trials=5)
+    study = define_study(store, request)
+    expected = {"trials": 5, "hours": 2.0, "device_hours": 100.0, "target": 1.5, "plateau": 9}
+    assert study.spec["budget"] == expected
+    again = define_study(store, Request(name="fast", resume=True))
+    assert (again.space.budget.hours, again.target) == (2.0, 5)
+
+
+def test_a_budget_that_allows_no_trial_takes_no_name(
+    store: DirectoryStore, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    space = write_space(HEADS + "[budget]\nhours = 0.0\n")
+    with pytest.raises(ConfigError, match=r"budget.hours: got 0.0, expected greater than 0"):
+        define_study(store, Request(space=space, data=str(data_folder)))
+    assert list(store.list("studies/")) == []
+
+
+def test_a_study_whose_hours_are_used_starts_nothing_again_and_says_so(
+    settings: Settings,
+    store: DirectoryStore,
+    data_folder: Path,
+    write_space: Callable[[str], Path],
+) -> None:
+    """Of two sessions, one was killed; trials that are proposed stay as they are."""
+    space = write_space(HEADS + LIMITS)
+    study = define_study(store, Request(space=space, data=str(data_folder)))
+    spec = put_spec(store, study.name, study.space, 0)
+    for number, seconds in enumerate((3600.0, 3601.0), start=1):
+        shared = {spec.pretrain_key: 100.0 * number}
+        tree = {"schema": 1, "seconds": seconds, "shared": shared}
+        key = layout.study("fast", "sessions", f"{number:04d}.json")
+        store.put_new(key, canonical_json(tree).encode())
+    assert read_past(store, "fast") == Past(7201.0, {spec.pretrain_key: 200.0})
+    before = set(store.list("studies/fast/trials/"))
+    snapshot = search(Request(name="fast", resume=True), settings, None, Watcher())
+    assert why_ended(snapshot) == "3 of 3 trials not started: 0 of 2 hours left"
+    assert set(store.list("studies/fast/trials/")) == before
+    past = read_past(store, "fast")
+    assert past.seconds > 7201.0
+    assert past.shared == {spec.pretrain_key: 200.0}
+
+
+def test_a_damaged_session_is_named(store: DirectoryStore) -> None:
+    store.put_new(layout.study("fast", "sessions", "0001.json"), b'{"schema":1,"seconds":1}')
+    with pytest.raises(CheckpointError, match=r"sessions/0001.json is damaged: KeyError\('shared'"):
+        read_past(store, "fast")

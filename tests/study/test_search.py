@@ -22,7 +22,8 @@ from ss3d.study.definition import Request
 from ss3d.study.driver import Started, Watcher, search
 from ss3d.study.environment import prepare_environment
 from ss3d.study.job import Progress
-from ss3d.study.live import Snapshot
+from ss3d.study.live import Snapshot, why_ended
+from ss3d.study.sessions import read_past
 from ss3d.trial.history import load_study_record
 from ss3d.trial.records import SharedRecord, TrialRecord
 from ss3d.trial.run import run_trial
@@ -116,6 +117,44 @@ def test_one_slot_with_two_pretrain_keys_a_diverging_trial_and_slow_workers(
     run(8, resume=True)
     assert (started[-1].num_finished, started[-1].num_told, started[-1].num_live) == (8, 8, 0)
     assert load_study_record(store, "fast") == record
+
+
+GOAL = """
+[pruner]
+name = "hyperband"
+first_rung = 1
+reduction_factor = 2
+[budget]
+trials = 6
+hours = 1
+device_hours = 2
+target = 1e9
+"""
+
+
+def test_a_search_ends_at_its_target_and_a_resume_starts_nothing(
+    tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    space, settings = write_space(GOAL), Settings(home=tmp_path / "home")
+
+    def run() -> Snapshot:
+        request = Request(space=space, data=str(data_folder), slots=1, resume=True)
+        return search(request, settings, None, Watcher())
+
+    snapshot = run()
+    reason = "5 of 6 trials not started: target 1e+09 reached by t00000"
+    assert why_ended(snapshot) == reason
+    assert snapshot.left.endswith(" of 1 hours left, 2 of 2 device hours left")
+    assert snapshot.counts["complete"] == 1
+    store = DirectoryStore(Path(settings.store_address))
+    past = read_past(store, "fast")
+    (shared,) = load_study_record(store, "fast").shared
+    assert past.shared == {shared.key: pytest.approx(shared.seconds)}
+    assert past.seconds > shared.seconds
+    before = list(store.list("studies/fast/trials/"))
+    assert why_ended(run()) == reason
+    assert list(store.list("studies/fast/trials/")) == before
+    assert read_past(store, "fast").seconds > past.seconds
 
 
 ARMS = """

@@ -100,12 +100,50 @@ def test_a_seed_in_the_base_stays() -> None:
             "x.toml:5: pruner.first: there is no such key; search_spaces/README.md lists all",
         ),
         (
+            BASE + 'semi.epochs = 8\n[pruner]\nname = "asha"\nfirst_rung = 8\n' + EMA,
+            "x.toml:6: pruner.first_rung: got 8, expected less than semi.epochs = 8",
+        ),
+        (
+            BASE + 'semi.epochs = 8\n[pruner]\nname = "patience"\nepochs = 9\n' + EMA,
+            "x.toml:6: pruner.epochs: got 9, expected less than semi.epochs = 8",
+        ),
+        (
+            BASE + 'semi.epochs = 8\n[pruner]\nname = "hyperband"\nreduction_factor = 5\n' + EMA,
+            "x.toml:6: pruner.reduction_factor: got 5, expected two brackets at least: with "
+            "first_rung = 2 the second would begin at epoch 10 of semi.epochs = 8; lower it or "
+            "use asha",
+        ),
+        (
+            BASE + '[pruner]\nname = "patience"\nmin_delta = -0.1\n' + EMA,
+            "x.toml:5: pruner.min_delta: got -0.1, expected greater than or equal to 0",
+        ),
+        (
+            BASE + '[pruner]\nname = "hyperband"\nbrackets = 9\n' + EMA,
+            "x.toml:5: pruner.brackets: there is no such key; search_spaces/README.md lists all",
+        ),
+        (
             BASE + '[sampler]\nname = "gpp"\n' + EMA,
             "x.toml:3: sampler: got name 'gpp', expected 'tpe', 'random'",
         ),
         (
             BASE + "[budget]\ntrials = 0\n" + EMA,
             "x.toml:4: budget.trials: got 0, expected greater than or equal to 1",
+        ),
+        (
+            BASE + "[budget]\nhours = 0\n" + EMA,
+            "x.toml:4: budget.hours: got 0, expected greater than 0",
+        ),
+        (
+            BASE + "[budget]\ndevice_hours = inf\n" + EMA,
+            "x.toml:4: budget.device_hours: got inf, expected a finite number",
+        ),
+        (
+            BASE + "[budget]\ntarget = nan\n" + EMA,
+            "x.toml:4: budget.target: got nan, expected a finite number",
+        ),
+        (
+            BASE + "[budget]\nplateau = 0\n" + EMA,
+            "x.toml:4: budget.plateau: got 0, expected greater than or equal to 1",
         ),
         (
             "stratum = []\n" + BASE + EMA,

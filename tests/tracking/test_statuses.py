@@ -20,7 +20,12 @@ LOST = make_trial(2, "failed", epochs=0)
 def test_a_study_is_finished_when_its_budget_is_and_nothing_is_left(
     trials: list, budget: int, is_running: bool, status: str
 ) -> None:
-    assert study_status(trials, budget, is_running) == status
+    assert study_status(trials, budget, "", is_running) == status
+
+
+def test_a_study_that_ended_by_another_limit_is_finished_too() -> None:
+    assert study_status([DONE, LEFT], 9, "target 3 reached by t00000", False) == "FINISHED"
+    assert study_status([DONE, LEFT], 9, "target 3 reached by t00000", True) == "RUNNING"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,161 @@
+"""Jobs that wait, and which of them is next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from ss3d.study.budget import Spent, why_not, why_too_much
+from ss3d.study.entries import Entry, Shared
+from ss3d.study.job import Job, JobKind
+from ss3d.study.ledger import Ledger, Work
+from ss3d.study.space import Space
+from ss3d.trial.records import TrialSpec
+
+
+class Backlog:
+    """Trials that wait for their pretrained state or for a worker, and controls that are wanted.
+
+    Args:
+        space: what is searched, with its budget.
+        ledger: predicts what a job needs.
+        trials: all trials.
+        shared: all pretrained states and controls; a job of theirs that is popped is running.
+        target: number of trials in the budget.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        ledger: Ledger,
+        trials: Mapping[str, Entry],
+        shared: Mapping[str, Shared],
+        target: int,
+    ) -> None:
+        self._space = space
+        self._ledger = ledger
+        self._target = target
+        self._trials = trials
+        self._shared = shared
+        self._waiting: deque[str] = deque()
+        self._controls: deque[str] = deque()
+
+    def add(self, trial: str) -> None:
+        """Let a trial wait."""
+        self._waiting.append(trial)
+
+    def want_control(self, spec: TrialSpec) -> None:
+        """Queue the control of a complete trial, once."""
+        key = spec.control_key
+        if key and self._shared[key].state == "waiting" and key not in self._controls:
+            self._controls.append(key)
+
+    def put_back(self, job: Job) -> None:
+        """Let a job that was lost wait again, before all others."""
+        if job.kind == "trial":
+            self._waiting.appendleft(job.trial)
+            return
+        self._shared[job.key].state = "waiting"
+        if job.kind == "control":
+            self._controls.appendleft(job.key)
+
+    def give_up(self, key: str) -> list[str]:
+        """Drop what waits for a pretrained state that cannot be made; return the trials."""
+        self._controls = deque(
+            control for control in self._controls if self._key_of_control(control) != key
+        )
+        lost = [t for t in self._waiting if self._trials[t].spec.pretrain_key == key]
+        for trial in lost:
+            self._waiting.remove(trial)
+        return lost
+
+    def pop(self, spent: Spent) -> Job | None:
+        """Remove and return the next job that may start."""
+        job = self.peek(spent)
+        if job is None:
+            return None
+        if job.kind == "trial":
+            self._waiting.remove(job.trial)
+            return job
+        self._shared[job.key].state = "running"
+        if job.kind == "control":
+            self._controls.remove(job.key)
+        return job
+
+    def peek(self, spent: Spent) -> Job | None:
+        """Return the next job that may start: a pretraining, else a trial, else a control.
+
+        None while all wait for something, or the budget allows none of them.
+        """
+        return self._next_pretrain(spent) or self._next_trial(spent) or self._next_control(spent)
+
+    def may_propose(self, spent: Spent) -> bool:
+        """Return whether another trial may be proposed; not while one that waits is refused."""
+        return len(self._trials) < self._target and not self.why_refused(spent)
+
+    def why_refused(self, spent: Spent) -> str:
+        """Return why the budget does not let something start, or another trial be proposed.
+
+        Empty if it lets everything start, and when there is nothing left to start.
+        """
+        refusals = [self._why_not(self._trials[trial].spec, spent) for trial in self._waiting]
+        if len(self._trials) < self._target:
+            work = Work("", "semi", "", self._space.base.semi.epochs)
+            refusals.append(self._why_not_works(spent, work))
+        refusals += (self._why_no_control(key, spent) for key in self._controls)
+        return next(filter(None, refusals), "")
+
+    def _next_pretrain(self, spent: Spent) -> Job | None:
+        """Return the pretraining of the first trial or control that may start after it."""
+        wanted = [
+            self._trials[trial].spec.pretrain_key
+            for trial in self._waiting
+            if not self._why_not(self._trials[trial].spec, spent)
+        ]
+        wanted += (
+            self._key_of_control(control)
+            for control in self._controls
+            if not self._why_no_control(control, spent)
+        )
+        for key in wanted:
+            if self._shared[key].state == "waiting":
+                return Job("pretrain", self._shared[key].spec.trial, key)
+        return None
+
+    def _next_trial(self, spent: Spent) -> Job | None:
+        for trial in self._waiting:
+            spec = self._trials[trial].spec
+            if self._is_ready(spec.pretrain_key) and not self._why_not(spec, spent):
+                return Job("trial", trial, spec.pretrain_key)
+        return None
+
+    def _next_control(self, spent: Spent) -> Job | None:
+        for key in self._controls:
+            is_ready = self._is_ready(self._key_of_control(key))
+            if is_ready and not self._why_no_control(key, spent):
+                return Job("control", self._shared[key].spec.trial, key)
+        return None
+
+    def _why_not(self, spec: TrialSpec, spent: Spent) -> str:
+        """Return why a trial may not start."""
+        return self._why_not_works(spent, *self._works("trial", spec))
+
+    def _why_not_works(self, spent: Spent, *works: Work) -> str:
+        budget, objective = self._space.budget, self._space.objective
+        return why_not(budget, objective.direction, spent, self._ledger.need(*works))
+
+    def _why_no_control(self, key: str, spent: Spent) -> str:
+        """Return why a control may not start: a study that reached its goal still owes it."""
+        works = self._works("control", self._shared[key].spec)
+        return why_too_much(self._space.budget, spent, self._ledger.need(*works))
+
+    def _works(self, kind: JobKind, spec: TrialSpec) -> list[Work]:
+        """Return the work of a trial or control, with its pretraining if nobody began it."""
+        is_open = self._shared[spec.pretrain_key].state == "waiting"
+        return [Work.of(kind, spec), *([Work.of("pretrain", spec)] if is_open else [])]
+
+    def _is_ready(self, key: str) -> bool:
+        return self._shared[key].state == "ready"
+
+    def _key_of_control(self, key: str) -> str:
+        return self._shared[key].spec.pretrain_key

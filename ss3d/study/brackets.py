@@ -1,0 +1,54 @@
+"""Hyperband: successive halving with several first rungs, so that none must be the right one."""
+
+from __future__ import annotations
+
+import binascii
+import itertools
+import math
+from dataclasses import dataclass, replace
+
+from ss3d.store.layout import trial_number
+from ss3d.study.rungs import Curves, Decision, SuccessiveHalving
+
+
+@dataclass(frozen=True)
+class Hyperband:
+    """Brackets of successive halving, each with its own first rung first_rung * factor^bracket.
+
+    A trial is compared with trials of its bracket only. Its bracket is a pure function of the
+    study's seed and the trial's number: Optuna's hash, with the seed as the study's name, and
+    Optuna's shares, by which brackets that stop early get more trials.
+    """
+
+    first_rung: int
+    factor: int
+    epochs: int
+    """Of the teacher-student phase: no bracket begins later."""
+    seed: int
+    """Of the study."""
+
+    def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
+        """Compare at the rungs of the trial's bracket."""
+        bracket = self.bracket(trial)
+        peers = {t: curve for t, curve in curves.items() if self.bracket(t) == bracket}
+        halving = SuccessiveHalving(self.first_rung * self.factor**bracket, self.factor)
+        decision = halving.decide(peers, trial, epoch)
+        return decision and replace(decision, rule=f"hyperband/{self.factor} bracket {bracket}")
+
+    def bracket(self, trial: str) -> int:
+        """Return the bracket of a trial, from 0."""
+        brackets = num_brackets(self.first_rung, self.factor, self.epochs)
+        shares = [
+            math.ceil(brackets * self.factor**later / (later + 1))
+            for later in reversed(range(brackets))
+        ]
+        place = binascii.crc32(f"{self.seed}_{trial_number(trial)}".encode()) % sum(shares)
+        return sum(place >= end for end in itertools.accumulate(shares))
+
+
+def num_brackets(first_rung: int, factor: int, epochs: int) -> int:
+    """Return how many brackets begin within the phase, at least one."""
+    brackets = 1
+    while first_rung * factor**brackets <= epochs:
+        brackets += 1
+    return brackets

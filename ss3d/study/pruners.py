@@ -1,0 +1,31 @@
+"""The stopping rule that a search space asks for."""
+
+from __future__ import annotations
+
+from ss3d.study import tables
+from ss3d.study.brackets import Hyperband
+from ss3d.study.rungs import (
+    MedianRule,
+    NeverStop,
+    Patience,
+    Rule,
+    SuccessiveHalving,
+    first_rung,
+)
+from ss3d.study.space import Space
+
+
+def make_rule(space: Space) -> Rule:
+    """Return the stopping rule that a space asks for."""
+    epochs = space.base.semi.epochs
+    match space.pruner:
+        case tables.Asha(first_rung=first, reduction_factor=factor):
+            return SuccessiveHalving(first or first_rung(epochs), factor)
+        case tables.Hyperband(first_rung=first, reduction_factor=factor):
+            return Hyperband(first or first_rung(epochs), factor, epochs, space.seed)
+        case tables.Median(first_rung=first, min_trials=min_trials):
+            return MedianRule(first or first_rung(epochs), min_trials)
+        case tables.Patience(first_rung=first, epochs=patience, min_delta=min_delta):
+            return Patience(first or first_rung(epochs), patience, min_delta)
+        case tables.NoPruner():
+            return NeverStop()
