@@ -32,7 +32,7 @@ class Settings(BaseModel):
     home: Path = Path("ss3d-data")
     """Folder of the embedded defaults."""
     store: str = ""
-    """Directory of the store; default `<home>/store`."""
+    """Address of the store: a directory or `s3://BUCKET/PREFIX`; default `<home>/store`."""
     tracking: str = ""
     """MLflow tracking URI; default the SQLite file `<home>/mlflow.db`."""
     study_db: str = ""
@@ -44,7 +44,7 @@ class Settings(BaseModel):
 
     @property
     def store_address(self) -> str:
-        """Return the directory of the store."""
+        """Return the address of the store."""
         return self.store or str(self.home.resolve() / "store")
 
     @property

@@ -12,6 +12,8 @@ from ss3d.data.loader import TrialData, load_data
 from ss3d.data.procedural import prepare_procedural
 from ss3d.store.directory import DirectoryStore
 
+pytest_plugins = ["s3.s3_server"]
+
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory) -> Path:

@@ -11,6 +11,7 @@ from ss3d.cli import (
     compare,
     cost,
     data,
+    doctor,
     figure,
     gains,
     importance,
@@ -55,6 +56,7 @@ for command in (
     lifecycle.predict,
     lifecycle.ui,
     lifecycle.sync,
+    doctor.doctor,
 ):
     app.command()(command)
 

@@ -29,7 +29,10 @@ HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Folder of store, tracking and cache.")
 ]
 StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Directory of the store; default HOME/store.")
+    str | None,
+    typer.Option(
+        "--store", help="Directory or s3://BUCKET/PREFIX of the store; default HOME/store."
+    ),
 ]
 PresetOption = Annotated[str, typer.Option("--preset", help="paper, small or tiny.")]
 

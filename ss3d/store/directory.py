@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
-from ss3d.errors import CheckpointError, ConfigError, ConflictError, ServiceError
+from ss3d.errors import CheckpointError, ConflictError, ServiceError
+from ss3d.store.keys import check_key, check_prefix
 from ss3d.store.protocol import Blob
 
-_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _CHUNK = 1 << 20
 
 
@@ -105,9 +104,7 @@ class DirectoryStore:
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a prefix in order of their characters."""
-        if prefix and not prefix.endswith("/"):
-            raise ConfigError(f"store: got prefix {prefix!r}, expected one that ends in '/'")
-        top = self._path(prefix.rstrip("/")) if prefix else self._root
+        top = self._root / check_prefix(prefix)
         keys: list[str] = []
         with _answering(prefix):
             for folder, folders, files in os.walk(top):
@@ -132,13 +129,7 @@ class DirectoryStore:
 
     def _path(self, key: str) -> Path:
         """Return the file of a key."""
-        segments = key.split("/")
-        if not all(_SEGMENT.fullmatch(segment) for segment in segments):
-            raise ConfigError(
-                f"store: got key {key!r}, expected segments of A-Z a-z 0-9 . _ - between '/' "
-                "that do not start with a dot"
-            )
-        return self._root.joinpath(*segments)
+        return self._root / check_key(key)
 
     @contextmanager
     def _staged(self) -> Iterator[tuple[Path, BinaryIO]]:

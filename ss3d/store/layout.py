@@ -10,6 +10,8 @@ from ss3d.errors import ConfigError
 SharedKind = Literal["pretrain", "control"]
 SHARED_KINDS: tuple[SharedKind, ...] = ("pretrain", "control")
 
+PROBES = "doctor/"
+
 _STUDY = re.compile(r"[a-z0-9-]{1,48}")
 _MODEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRIAL = re.compile(r"t(\d{5,})")
@@ -109,6 +111,11 @@ def evaluations(data_hash: str) -> str:
 def evaluation(data_hash: str, number: int) -> str:
     """Return the key of one reading, numbered from 1."""
     return f"{evaluations(data_hash)}test-{number:06d}.json"
+
+
+def probe(run: str, name: str) -> str:
+    """Return the key of what `ss3d doctor` writes and deletes again."""
+    return f"{PROBES}{run}-{name}"
 
 
 def epoch_name(attempt: int, epoch: int) -> str:

@@ -39,6 +39,7 @@ class Lease:
         self._version = version
         self._ttl_s = ttl_s
         self._on_lost = on_lost
+        self._unanswered: list[bytes] = []
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._renew, name=f"lease {key}", daemon=True)
         self._thread.start()
@@ -66,13 +67,24 @@ class Lease:
     def _renew(self) -> None:
         while not self._ending.wait(self._ttl_s / 3):
             try:
-                claim = _claim(self._store.now() + self._ttl_s)
-                self._version = self._store.put_if(self._key, claim, self._version)
+                self._extend(_claim(self._store.now() + self._ttl_s))
             except ServiceError:
                 continue  # the store is away: nobody else can take it over either
             except ConflictError:
                 self._on_lost()
                 return
+
+    def _extend(self, claim: bytes) -> None:
+        """Replace our claim; an earlier one may have arrived although its answer did not."""
+        self._unanswered.append(claim)
+        try:
+            self._version = self._store.put_if(self._key, claim, self._version)
+        except ConflictError:
+            blob = self._store.get(self._key)
+            if blob is None or blob.data not in self._unanswered:
+                raise
+            self._version = self._store.put_if(self._key, claim, blob.version)
+        self._unanswered.clear()
 
 
 def take_lease(

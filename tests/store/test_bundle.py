@@ -7,12 +7,13 @@ import pytest
 
 from ss3d.errors import CheckpointError, ConflictError
 from ss3d.store.bundle import MANIFEST, bundle_exists, delete_bundle, get_bundle, put_bundle
-from ss3d.store.directory import DirectoryStore
+from ss3d.store.opening import open_store
+from ss3d.store.protocol import Store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> DirectoryStore:
-    return DirectoryStore(tmp_path / "store")
+def store(each_address: str) -> Store:
+    return open_store(each_address)
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def files(tmp_path: Path) -> Path:
     return directory
 
 
-def test_a_bundle_comes_back_as_it_was(store: DirectoryStore, files: Path, tmp_path: Path) -> None:
+def test_a_bundle_comes_back_as_it_was(store: Store, files: Path, tmp_path: Path) -> None:
     assert not bundle_exists(store, "b")
     put_bundle(store, "b", files)
     put_bundle(store, "b", files)
@@ -34,9 +35,7 @@ def test_a_bundle_comes_back_as_it_was(store: DirectoryStore, files: Path, tmp_p
     assert (tmp_path / "out" / "previews" / "val.safetensors").read_bytes() == b"clouds"
 
 
-def test_without_a_manifest_there_is_no_bundle(
-    store: DirectoryStore, files: Path, tmp_path: Path
-) -> None:
+def test_without_a_manifest_there_is_no_bundle(store: Store, files: Path, tmp_path: Path) -> None:
     put_bundle(store, "b", files)
     store.delete(f"b/{MANIFEST}")
     assert not bundle_exists(store, "b")
@@ -44,37 +43,39 @@ def test_without_a_manifest_there_is_no_bundle(
         get_bundle(store, "b", tmp_path / "out")
 
 
-def test_a_complete_bundle_is_not_replaced(store: DirectoryStore, files: Path) -> None:
+def test_a_complete_bundle_is_not_replaced(store: Store, files: Path) -> None:
     put_bundle(store, "b", files)
     (files / "student.safetensors").write_bytes(b"other")
     with pytest.raises(ConflictError):
         put_bundle(store, "b", files)
-    assert (Path(store.address) / "b" / "student.safetensors").read_bytes() == b"weights"
+    blob = store.get("b/student.safetensors")
+    assert blob is not None
+    assert blob.data == b"weights"
 
 
-def test_damage_is_named(store: DirectoryStore, files: Path, tmp_path: Path) -> None:
+def test_damage_is_named(store: Store, files: Path, tmp_path: Path) -> None:
     put_bundle(store, "b", files)
-    (Path(store.address) / "b" / "student.safetensors").write_bytes(b"weightX")
+    (files / "student.safetensors").write_bytes(b"weightX")
+    store.put_file("b/student.safetensors", files / "student.safetensors")
     with pytest.raises(CheckpointError, match=r"b/student\.safetensors is damaged"):
         get_bundle(store, "b", tmp_path / "out")
 
 
-def test_a_manifest_cannot_write_outside(
-    store: DirectoryStore, files: Path, tmp_path: Path
-) -> None:
+def test_a_manifest_cannot_write_outside(store: Store, files: Path, tmp_path: Path) -> None:
     put_bundle(store, "b", files)
-    path = Path(store.address) / "b" / MANIFEST
-    manifest = json.loads(path.read_bytes())
+    blob = store.get(f"b/{MANIFEST}")
+    assert blob is not None
+    manifest = json.loads(blob.data)
     manifest["files"][0]["name"] = "../../escaped"
-    path.write_text(json.dumps(manifest))
+    version = store.put_if(f"b/{MANIFEST}", json.dumps(manifest).encode(), blob.version)
     with pytest.raises(CheckpointError, match="damaged"):
         get_bundle(store, "b", tmp_path / "out")
-    path.write_text("{")
+    store.put_if(f"b/{MANIFEST}", b"{", version)
     with pytest.raises(CheckpointError, match="damaged"):
         get_bundle(store, "b", tmp_path / "out")
 
 
-def test_deleting_leaves_nothing(store: DirectoryStore, files: Path) -> None:
+def test_deleting_leaves_nothing(store: Store, files: Path) -> None:
     put_bundle(store, "b", files)
     delete_bundle(store, "b")
     assert list(store.list("b/")) == []
