@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ss3d.cli import prepare
 from ss3d.cli.manifest_table import show_manifest
+from ss3d.cli.opening import DataArgument, open_prepared
 from ss3d.cli.output import JsonFlag, console, emit
-from ss3d.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from ss3d.data.dataset import Dataset
+from ss3d.errors import ConfigError
 
 app = typer.Typer(
     help="Prepare data sets and look at them.", no_args_is_help=True, rich_markup_mode="rich"
@@ -23,7 +21,7 @@ app.add_typer(prepare.app, name="prepare")
 
 @app.command()
 def info(
-    data: Annotated[Path, typer.Argument(help="Folder of a prepared data set.")],
+    data: DataArgument,
     sheet: Annotated[
         Path | None, typer.Option(help="Write a PNG of images with their clouds.")
     ] = None,
@@ -33,7 +31,7 @@ def info(
 
     Example: ss3d data info data/shapenet --sheet sheet.png
     """
-    dataset = open_folder(data)
+    dataset = open_prepared(data)
     if sheet is not None:
         if sheet.suffix.lower() != ".png":
             raise ConfigError(f"--sheet: got {sheet.name!r}, expected a name that ends in .png")
@@ -47,7 +45,7 @@ def info(
 
 @app.command()
 def view(
-    data: Annotated[Path, typer.Argument(help="Folder of a prepared data set.")],
+    data: DataArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")],
     model: Annotated[
         str | None, typer.Option(help="Model id; default the first of the split.")
@@ -65,7 +63,7 @@ def view(
     """
     from ss3d.data.images import without_alpha
 
-    dataset = open_folder(data)
+    dataset = open_prepared(data)
     for item in dataset.models():
         if model in (item.model_id, f"{item.category}/{item.model_id}") or (
             model is None and item.split == split
@@ -83,18 +81,3 @@ def view(
     output.write_bytes(without_alpha(image, item.key) if opaque else image)
     found = {"model": item.model_id, "category": item.category, "view": number, "file": str(output)}
     emit(found, as_json, lambda: console.print(f"{item.category}/{item.model_id} -> {output}"))
-
-
-def open_folder(folder: Path) -> Dataset:
-    """Open the data set in a folder, which is not touched if there is none.
-
-    Raises:
-        DataError: there is no data set, or it is empty or damaged.
-    """
-    from ss3d.data.dataset import open_dataset
-    from ss3d.data.manifest import MANIFEST_KEY
-    from ss3d.store.opening import open_store
-
-    if not (folder / MANIFEST_KEY).is_file():
-        raise DataError(f"{folder}: there is no data set here; make one with `ss3d data prepare`")
-    return open_dataset(open_store(folder))

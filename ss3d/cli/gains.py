@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.opening import HomeOption, StoreOption, open_prepared
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.errors import ConfigError, DataError
 from ss3d.settings import load_settings
@@ -97,11 +97,9 @@ def _left_out(study: StudyRecord) -> dict[str, int]:
 
 def _manifest(study: StudyRecord) -> Manifest | None:
     """Return the manifest of the study's data set, to count labels; None if it is not there."""
-    from ss3d.cli.data import open_folder
-
     recorded = study.spec.get("data", {})
     try:
-        manifest = open_folder(Path(recorded.get("address", ""))).manifest
+        manifest = open_prepared(recorded.get("address", "")).manifest
         if manifest.content_hash != recorded.get("content_hash"):
             raise DataError(f"{recorded['address']} is another data set now")
     except DataError as error:

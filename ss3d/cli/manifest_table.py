@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -26,10 +25,10 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def show_manifest(manifest: Manifest, folder: Path, as_json: bool) -> None:
+def show_manifest(manifest: Manifest, address: str, as_json: bool) -> None:
     """Print a manifest."""
     value = {
-        "folder": str(folder),
+        "address": address,
         "name": manifest.name,
         "content_hash": manifest.content_hash,
         "models": manifest.num_models,
@@ -43,14 +42,14 @@ def show_manifest(manifest: Manifest, folder: Path, as_json: bool) -> None:
         },
         "skipped": [skipped.model_dump() for skipped in manifest.skipped],
     }
-    emit(value, as_json, lambda: _print_manifest(manifest, folder))
+    emit(value, as_json, lambda: _print_manifest(manifest, address))
 
 
-def _print_manifest(manifest: Manifest, folder: Path) -> None:
+def _print_manifest(manifest: Manifest, address: str) -> None:
     """Print a manifest as a table."""
     from ss3d.data.manifest import SPLITS
 
-    table = Table("synset", "category", *SPLITS, "models", title=f"{manifest.name} in {folder}")
+    table = Table("synset", "category", *SPLITS, "models", title=f"{manifest.name} in {address}")
     for synset, counts in manifest.counts.items():
         numbers = [counts[split] for split in SPLITS]
         row = [*numbers, sum(numbers)]

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     import torch
 
     from ss3d.config import DataConfig, TrialConfig
+    from ss3d.data.dataset import Dataset
     from ss3d.data.loader import TrialData
     from ss3d.settings import Settings
     from ss3d.trial.records import EpochReport
 
-DataOption = Annotated[Path, typer.Option("--data", help="Folder of a prepared data set.")]
+DATA = "Prepared data set: a folder or s3://BUCKET/PREFIX."
+DataOption = Annotated[str, typer.Option("--data", help=DATA)]
+DataArgument = Annotated[str, typer.Argument(help=DATA)]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", show_default=True)
 ]
@@ -57,13 +60,24 @@ def pick_device(name: str) -> torch.device:
 
 
 def open_data(
-    folder: Path, config: DataConfig, settings: Settings, device: torch.device
+    address: str, config: DataConfig, settings: Settings, device: torch.device
 ) -> TrialData:
     """Load what a trial sees of a data set, decoding it into the node cache once."""
-    from ss3d.cli.data import open_folder
     from ss3d.data.loader import load_data
 
-    return load_data(open_folder(folder), config, settings.cache_dir, device)
+    return load_data(open_prepared(address), config, settings.cache_dir, device)
+
+
+def open_prepared(address: str) -> Dataset:
+    """Open a prepared data set; nothing is written where there is none.
+
+    Raises:
+        DataError: there is no data set, or it is empty or damaged.
+    """
+    from ss3d.data.dataset import open_dataset
+    from ss3d.store.opening import open_store
+
+    return open_dataset(open_store(address))
 
 
 def fetch_weights(config: TrialConfig, settings: Settings) -> Path | None:

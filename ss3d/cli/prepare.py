@@ -21,7 +21,9 @@ app = typer.Typer(
     help="Write a data set that trials can use.", no_args_is_help=True, rich_markup_mode="rich"
 )
 
-Out = Annotated[Path, typer.Argument(help="Folder of the data set; made if it is not there.")]
+Out = Annotated[
+    str, typer.Argument(help="Where to: a folder, made if it is not there, or s3://BUCKET/PREFIX.")
+]
 Name = Annotated[str | None, typer.Option(help="Name of the data set; default: the folder's.")]
 Side = Annotated[int, typer.Option(min=32, max=512, help="Side of the stored images in pixels.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides all that is drawn.")]
@@ -218,13 +220,13 @@ def pairs(
     _write(out, as_json, lambda store, progress: prepare_pairs(source, store, progress))
 
 
-def _title(name: str | None, out: Path) -> str:
-    """Return the name of a data set: the one given, or its folder's."""
-    return name or out.resolve().name
+def _title(name: str | None, out: str) -> str:
+    """Return the name of a data set: the one given, or the last part of its address."""
+    return name or Path(out).resolve().name
 
 
-def _write(out: Path, as_json: bool, prepare: Callable[[Store, Progress], Manifest]) -> None:
-    """Prepare a data set in a folder under a progress bar, and show what it holds."""
+def _write(out: str, as_json: bool, prepare: Callable[[Store, Progress], Manifest]) -> None:
+    """Prepare a data set under a progress bar, and show what it holds."""
     from ss3d.store.opening import open_store
 
     with progress_bar("Preparing") as progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -80,7 +79,7 @@ def evaluate(
 def rerun(
     trial: Annotated[str, typer.Argument(help="STUDY/t00017.")],
     data: Annotated[
-        Path | None, typer.Option("--data", help="Data set, if it moved since the search.")
+        str | None, typer.Option("--data", help="Data set, if it moved since the search.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 6 if it differs.")] = False,
     epochs: Annotated[
@@ -115,7 +114,7 @@ def rerun(
     record = load_trial_record(store, study, name)
     spec, config = load_study_spec(store, study), record.spec.config
     target = pick_device(device or ("cuda" if spec["resources"].get("gpus") else "cpu"))
-    trial_data = open_data(data or Path(spec["data"]["address"]), config.data, settings, target)
+    trial_data = open_data(data or spec["data"]["address"], config.data, settings, target)
     changes = again.changes_since(record.spec, trial_data.data_hash)
     if not as_json:
         console.print("since the original: " + ("; ".join(changes) or "nothing changed"))

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ss3d.cli.live_table import LiveTable
-from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.opening import DATA, HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.errors import OutcomeError
 from ss3d.settings import load_settings
@@ -36,7 +36,7 @@ def search(
     space: Annotated[
         Path | None, typer.Argument(help="Search space; not needed to resume.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of a prepared data set.")] = None,
+    data: Annotated[str | None, typer.Option(help=DATA)] = None,
     name: Annotated[str | None, typer.Option(help="Of the study; default: the space's.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Number of trials.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the study.")] = None,
@@ -60,7 +60,7 @@ def search(
     settings = load_settings(home=home, store=store, ray_address=address)
     request = Request(
         space=space,
-        data=str(data) if data else None,
+        data=data,
         name=name,
         trials=trials,
         seed=seed,

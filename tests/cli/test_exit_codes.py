@@ -35,7 +35,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         (2, "divisor of model.width", (*ON_DATA, "--set", "model.num_heads=5")),
         (2, "one of paper, small, tiny", ("train", "--preset", "huge", "--data", "x", "-o", "y")),
         (2, "--device: got 'tpu'", (*ON_DATA, "--device", "tpu")),
-        (3, "there is no data set here", (*TINY, "--data", "nowhere")),
+        (3, "there is no data set in", (*TINY, "--data", "nowhere")),
         (2, "study 'nosuch': not in the store", ("show", "nosuch/t00000", "--home", "home")),
         (2, "expected STUDY/t00017", ("rerun", "nosuch", "--home", "home")),
         (2, "expected val or test", ("evaluate", "x", "--data", "{data}", "--split", "dev")),

@@ -78,7 +78,7 @@ def test_info_leaves_a_folder_without_data_alone(ss3d, tmp_path):
     folder.mkdir()
     code, _, err = ss3d("info", folder)
     assert code == 3
-    assert "there is no data set here" in err
+    assert "there is no data set in" in err
     assert list(folder.iterdir()) == []
 
 
