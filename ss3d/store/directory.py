@@ -15,6 +15,7 @@ from filelock import FileLock
 from ss3d.errors import CheckpointError, ConflictError, ServiceError
 from ss3d.store.keys import check_key, check_prefix
 from ss3d.store.protocol import Blob
+from ss3d.store.staging import check_sha256, staged
 
 _CHUNK = 1 << 20
 
@@ -86,21 +87,13 @@ class DirectoryStore:
     def get_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         """Write an object's bytes to a file in one step; CheckpointError if damaged or missing."""
         source = self._path(key)
-        stage = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         with _answering(key):
             if not source.is_file():
                 raise CheckpointError(f"{self.address}: there is no {key}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with staged(path) as stage:
                 with source.open("rb") as reader, stage.open("wb") as writer:
                     found = _copy(reader, writer)
-                if sha256 is not None and found != sha256:
-                    raise CheckpointError(
-                        f"{key} is damaged: got sha256 {found[:12]}…, expected {sha256[:12]}…"
-                    )
-                stage.replace(path)
-            finally:
-                stage.unlink(missing_ok=True)
+                check_sha256(key, found, sha256)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a prefix in order of their characters."""

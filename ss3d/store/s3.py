@@ -30,6 +30,7 @@ from ss3d.store.keys import check_key, check_prefix, is_key
 from ss3d.store.protocol import Blob
 from ss3d.store.s3_answers import Failure, code_of, has_expired, translate
 from ss3d.store.s3_client import Client
+from ss3d.store.staging import check_sha256, staged
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TRANSFER = TransferConfig(
@@ -123,21 +124,12 @@ class S3Store:
     def get_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         """Write an object's bytes to a file in one step; CheckpointError if damaged or missing."""
         check_key(key)
-        stage = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        with self._asking(key) as client:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with stage.open("w+b") as file:  # a pipe would get the bytes of a retry twice
-                    self._download(client, key, file)
-                    file.seek(0)
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
-                if sha256 is not None and found != sha256:
-                    raise CheckpointError(
-                        f"{key} is damaged: got sha256 {found[:12]}…, expected {sha256[:12]}…"
-                    )
-                stage.replace(path)
-            finally:
-                stage.unlink(missing_ok=True)
+        with self._asking(key) as client, staged(path) as stage:
+            with stage.open("w+b") as file:  # a pipe would get the bytes of a retry twice
+                self._download(client, key, file)
+                file.seek(0)
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            check_sha256(key, found, sha256)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a prefix in order of their characters; not all servers keep it."""
