@@ -40,8 +40,8 @@ def gains(
 ) -> None:
     """Compare trials with their controls and their pretrained states, model by model.
 
-    Each arm's replicates are taken together and compared with the first arm of the same labelled
-    ratio as well. CSV and picture have one row per arm, or per trial with --trials or without arms.
+    Each arm's replicates are taken together and compared with the first arm as well. CSV and
+    picture have one row per arm, or per trial with --trials or without arms.
 
     Examples:
       ss3d gains method

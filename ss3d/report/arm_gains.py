@@ -50,7 +50,7 @@ class ArmGains:
     over_control: Comparison
     over_pretrained: Comparison
     reference: str
-    """Label of the first arm with the same labelled ratio; empty for that arm itself."""
+    """Label of the first arm; empty for that arm itself."""
     over_reference: Comparison
 
 
@@ -58,7 +58,7 @@ def arm_gains(store: Store, study: StudyRecord, manifest: Manifest | None = None
     """Return the gains of all arms in the order of the study; strata where there are no arms.
 
     Rows of each comparison are the replicates in which both sides are complete. The reference of
-    an arm is the first with the same `data.labeled_ratio`.
+    all arms is the first.
 
     Args:
         store: where the exports are.
@@ -69,17 +69,11 @@ def arm_gains(store: Store, study: StudyRecord, manifest: Manifest | None = None
         CheckpointError: an export is missing or damaged.
     """
     exports = Exports(store)
-    arms: dict[str, list[TrialRecord]] = {}
+    trials: dict[str, list[TrialRecord]] = {}
     for trial in study.trials:
-        arms.setdefault(canonical_json(_without_replicate(trial.spec)), []).append(trial)
-    references: dict[float, _Arm] = {}
-    found = []
-    for trials in arms.values():
-        arm = _Arm(exports, has_controls(study.spec), trials)
-        ratio = arm.labeled_ratio()
-        reference = arm if ratio is None else references.setdefault(ratio, arm)
-        found.append(arm.describe(reference, manifest))
-    return found
+        trials.setdefault(canonical_json(_without_replicate(trial.spec)), []).append(trial)
+    arms = [_Arm(exports, has_controls(study.spec), found) for found in trials.values()]
+    return [arm.describe(arms[0], manifest) for arm in arms]
 
 
 def count_labeled(manifest: Manifest, config: DataConfig) -> int:

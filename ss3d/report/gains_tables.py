@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-
 def arm_table(arms: Sequence[ArmGains], has_arms: bool, title: str = "") -> Table:
     """Return the table of arms, or of strata; it fits 80 columns."""
     from rich.markup import escape

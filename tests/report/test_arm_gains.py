@@ -59,11 +59,13 @@ def test_replicates_are_pooled_in_the_order_of_arms(store: DirectoryStore) -> No
     assert (control.num_replicates, control.num_models, control.verdict) == (3, 40, "better")
 
 
-def test_the_first_arm_of_a_labelled_ratio_is_the_reference(store: DirectoryStore) -> None:
+def test_the_first_arm_is_the_reference_of_all(store: DirectoryStore) -> None:
     put_arms(store, replicates=2)
     full, phantom, few = arms_of(store)
-    assert [full.reference, phantom.reference, few.reference] == ["", "full", ""]
-    assert full.over_reference.gain is few.over_reference.gain is None
+    assert [full.reference, phantom.reference, few.reference] == ["", "full", "full"]
+    assert full.over_reference.gain is None
+    assert few.over_reference.gain is not None
+    assert few.over_reference.gain.mean == pytest.approx(VALUES["full"] - VALUES["few labels"])
     gain = phantom.over_reference.gain
     assert gain is not None
     assert gain.mean == pytest.approx(-0.5)
