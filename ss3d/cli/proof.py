@@ -113,7 +113,7 @@ def rerun(
     study, name = split_trial_path(trial)
     record = load_trial_record(store, study, name)
     spec, config = load_study_spec(store, study), record.spec.config
-    target = pick_device(device or ("cuda" if spec["resources"].get("gpus") else "cpu"))
+    target = pick_device(device or ("cuda" if spec.get("resources", {}).get("gpus") else "cpu"))
     trial_data = open_data(data or spec["data"]["address"], config.data, settings, target)
     changes = again.changes_since(record.spec, trial_data.data_hash)
     if not as_json:
