@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from ss3d.cli import (
+    bench,
     compare,
     cost,
     data,
@@ -35,6 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.add_typer(pretrains.app, name="pretrains")

@@ -1,0 +1,10 @@
+"""`ss3d bench`: the figures of the documentation, measured side by side in one run."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    help="Measure what the documentation claims: every ratio comes from one run.",
+    no_args_is_help=True,
+)
