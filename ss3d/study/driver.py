@@ -15,6 +15,7 @@ from ss3d.store.lease import take_lease
 from ss3d.store.opening import open_store
 from ss3d.store.protocol import Store
 from ss3d.study.board import Board
+from ss3d.study.claims import Claims
 from ss3d.study.definition import Request, Study, define_study, extend_budget
 from ss3d.study.environment import prepare_environment
 from ss3d.study.job import Place
@@ -125,6 +126,7 @@ class _Session:
         self._clock = SessionClock(self._board, self._ledger, store, study.name)
         data_hash = study.spec["data"]["content_hash"]
         self._proposer = Proposer(self._board, store, study.name, data_hash)
+        self._claims = Claims(self._board, store)
         self._recorder = Recorder(self._board, store, journal, projector)
         if projector:
             _show_earlier(study, agreement, projector)
@@ -133,6 +135,7 @@ class _Session:
     def run(self, slots: int | None) -> Snapshot:
         """Run until no job is left; write all that happened in any case."""
         self._proposer.start()
+        self._claims.start()
         self._recorder.start()
         self._clock.start()
         try:
@@ -151,6 +154,7 @@ class _Session:
 
     def _close(self, reason: str) -> None:
         self._proposer.close()
+        self._claims.close(_LEAVING_S)
         self._recorder.close(self._interrupted.is_set, _LEAVING_S)
         self._clock.close("" if self._failure else reason)
 
@@ -208,7 +212,8 @@ class _Session:
 
     @property
     def _failure(self) -> Exception | None:
-        return self._proposer.failure or self._recorder.failure or self._clock.failure
+        threads = (self._proposer, self._claims, self._recorder, self._clock)
+        return next((thread.failure for thread in threads if thread.failure), None)
 
 
 def _end(record: TrialRecord) -> float:

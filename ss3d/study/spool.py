@@ -23,7 +23,7 @@ import psutil
 
 from ss3d.errors import CheckpointError
 
-Kind = Literal["checkpoint", "bundle", "shared", "file"]
+Kind = Literal["checkpoint", "bundle", "file"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ class Entry:
     """What is to be uploaded: all files of a folder, or its one file.
 
     `checkpoint` is a bundle of which the store keeps the newest two; `bundle` replaces what is
-    under the prefix; `shared` is a bundle that is put once, because others read it already; `file`
-    is put once under a key. What is put once is never replaced.
+    under the prefix; `file` is put once under a key and never replaced.
     """
 
     job: str

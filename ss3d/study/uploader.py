@@ -120,9 +120,6 @@ def send(store: Store, entry: Entry, files: Path) -> None:
             if bundle_exists(store, entry.key):
                 delete_bundle(store, entry.key)
             put_bundle(store, entry.key, files)
-        case "shared":
-            if not bundle_exists(store, entry.key):
-                put_bundle(store, entry.key, files)
         case "checkpoint":
             put_bundle(store, entry.key, files)
             folder = entry.key.rpartition("/")[0]

@@ -20,7 +20,7 @@ from ss3d.store.directory import DirectoryStore
 from ss3d.study.attempt import run_job
 from ss3d.study.job import Job, Place, Progress
 from ss3d.study.worker import Worker
-from ss3d.trial.history import load_shared_record
+from ss3d.trial.history import load_shared_record, read_reports, shared_export, why_failed
 from ss3d.trial.records import TrialResult, TrialSpec
 
 KEY = "ab" * 32
@@ -80,7 +80,8 @@ def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worke
     pretrain, trial = run(worker, PRETRAIN)[-1], run(worker, TRIAL)[-1]
     assert (pretrain.is_done, pretrain.failure, pretrain.attempt) == (True, "", 1)
     assert (trial.is_done, trial.failure, trial.attempt) == (True, "", 1)
-    assert read_manifest(worker.store, layout.pretrain(KEY, "checkpoint"))
+    assert shared_export(worker.store, "pretrain", KEY) == layout.pretrain(KEY, "checkpoint", "a1")
+    assert read_manifest(worker.store, layout.pretrain(KEY, "checkpoint", "a1"))
     assert read_manifest(worker.store, layout.trial("s", "t00000", "best"))
     shared = worker.store.get(config)
     assert shared is not None
@@ -102,7 +103,7 @@ def test_a_control_starts_from_the_pretrained_state_and_sees_no_unlabelled_image
     trial = [report for progress in run(worker, TRIAL) for report in progress.reports]
     assert trial[0].digest == start.digest
     assert trial[1].digest != end.digest
-    assert read_manifest(worker.store, layout.shared("control", CONTROL.key, "checkpoint"))
+    assert read_manifest(worker.store, shared_export(worker.store, "control", CONTROL.key))
 
 
 @pytest.mark.parametrize("job", [PRETRAIN, TRIAL])
@@ -116,6 +117,39 @@ def test_the_log_of_a_failure_is_in_the_store_before_the_failure_is_told(
     log = worker.store.get(f"{folder}/log/a1.txt")
     assert log is not None
     assert CheckpointError.__name__ in log.data.decode()
+
+
+def test_only_what_anybody_would_see_again_is_remembered_of_a_key(
+    worker: Worker, sealed: TrialSpec
+) -> None:
+    config = sealed.config.override({"pretrain.lr": 1e30})
+    for number, changes in enumerate(({"config": config}, {"data_hash": "0" * 64}), start=1):
+        spec = sealed.model_copy(update={"trial": f"t{number:05d}", **changes})
+        worker.store.put_new(layout.trial("s", spec.trial, "spec.json"), spec.to_json())
+    other = Job("pretrain", "t00002", "ef" * 32)
+    assert "the study was made with" in run(worker, other)[-1].failure
+    assert why_failed(worker.store, "pretrain", other.key) == ""
+    told = run(worker, Job("pretrain", "t00001", KEY))[-1].failure
+    assert "finite" in told
+    assert why_failed(worker.store, "pretrain", KEY) == told
+
+
+def test_two_producers_of_a_key_never_mix_their_files(worker: Worker, sealed: TrialSpec) -> None:
+    assert sealed.pretrain_key == KEY
+    first, second = run_job(worker, PRETRAIN), run_job(worker, PRETRAIN)
+    next(first)
+    next(second)
+    assert list(second)[-1].attempt == 2
+    manifest = worker.store.get(layout.pretrain(KEY, "manifest.json"))
+    assert list(first)[-1].failure == ""  # somebody else was faster
+    assert worker.store.get(layout.pretrain(KEY, "manifest.json")) == manifest
+    assert shared_export(worker.store, "pretrain", KEY) == layout.pretrain(KEY, "checkpoint", "a2")
+    record = load_shared_record(worker.store, "pretrain", KEY)
+    assert record is not None
+    epochs = worker.store.get(layout.pretrain(KEY, "epochs", "a2.json"))
+    assert epochs is not None
+    assert record.reports == read_reports(epochs.data)
+    assert run(worker, TRIAL)[-1].failure == ""
 
 
 @pytest.mark.usefixtures("sealed")

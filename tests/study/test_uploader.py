@@ -172,15 +172,6 @@ def test_a_kill_while_a_sent_entry_is_removed_sends_no_half_of_it_again(
     assert (Path(store.address) / "a" / "best" / "data.txt").read_text() == "x"
 
 
-def test_a_shared_bundle_is_put_once(tmp_path: Path, store: AwayStore) -> None:
-    files = tmp_path / "f"
-    files.mkdir()
-    for text in ("one", "two"):
-        (files / "x").write_text(text)
-        send(store, Entry("j", "shared", "pretrains/k/checkpoint"), files)
-    assert (Path(store.address) / "pretrains" / "k" / "checkpoint" / "x").read_text() == "one"
-
-
 def test_nobody_waits_for_an_uploader_that_ended(
     spool: Spool, store: AwayStore, uploader: Uploader
 ) -> None:
