@@ -204,6 +204,7 @@ class Attempt:
 
     def _submit_epoch(self, state: TrialState) -> None:
         """Hand over a checkpoint and the reports so far."""
+        self.worker.uploader.make_room(self._name)
         files = self.worker.spool.folder()
         save_state(state, files)
         name = layout.epoch_name(self.number, state.epoch)
@@ -216,6 +217,7 @@ class Attempt:
         store, manifest = self.worker.store, self._key("manifest.json")
         if self.job.kind != "trial" and patiently(lambda: store.get(manifest)):
             return  # another study made the same state meanwhile: its trials read that one
+        self.worker.uploader.make_room(self._name)
         files = self.worker.spool.folder()
         try:
             export_best(state, data, files)

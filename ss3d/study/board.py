@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from optuna.trial import FrozenTrial
 
@@ -59,6 +59,8 @@ class Board:
         self.changed = threading.Condition()
         self.is_alone = True
         """Whether no other driver shares the store, so that shared jobs need no claim."""
+        self.paused = ""
+        """Why workers of this node wait in the middle of their jobs, if they do."""
         self.loss = ""
         """Why a job was lost for good by nothing of its own, if one was: the session must end."""
         self._deaths: Counter[str] = Counter()
@@ -128,7 +130,7 @@ class Board:
         """Return whether no job will ever come again."""
         with self.changed:
             spent = self.spent()
-            has_job = any(True for _ in self._backlog.jobs(spent))
+            has_job = any(True for _ in self.jobs())
             return not (self.live or has_job or self._backlog.may_propose(spent))
 
     def spent(self) -> Spent:
@@ -158,65 +160,24 @@ class Board:
                 self.live[tune_id] = job
             return job
 
-    def wanted(self) -> list[Job]:
-        """Return the shared jobs that free slots could start, if their leases were ours.
+    def jobs(self) -> Iterator[Job]:
+        """Yield the jobs that may start, in order, while the caller holds `changed`."""
+        return self._backlog.jobs(self.spent())
 
-        Those that another driver makes take no slot; they may be finished meanwhile.
-        """
-        with self.changed:
-            free = 0 if self.loss else self.slots - len(self.live)
-            found: list[Job] = []
-            for job in self._backlog.jobs(self.spent()) if free else ():
-                if free < 1:
-                    break
-                is_elsewhere = self._backlog.is_elsewhere(job)
-                free -= not is_elsewhere
-                if is_elsewhere or self._state(job) == "waiting":
-                    found.append(job)
-            return found
-
-    def is_undecided(self) -> bool:
-        """Return whether a slot waits for a claim."""
-        with self.changed:
-            return any(self._state(job) == "waiting" for job in self.wanted())
-
-    def settle(self, job: Job, state: KeyState, reason: str = "") -> None:
-        """Take what the store says of a shared job that does not run here.
+    def end_elsewhere(self, job: Job, reason: str) -> None:
+        """Take the end of a shared job that did not run here.
 
         Args:
             job: the shared job.
-            state: `claimed` by us, made `elsewhere`, `ready`, or `failed`.
-            reason: why it failed.
+            reason: why it cannot be made; empty if it is made.
         """
         with self.changed:
             shared = self.shared[job.key]
-            if shared.state not in ("waiting", "claimed", "elsewhere"):
-                return
-            shared.state, shared.reason = state, reason
-            if state in ("ready", "failed"):
-                self._backlog.drop(job.key)
-            if state == "failed" and job.kind == "pretrain":
+            shared.state, shared.reason = "failed" if reason else "ready", reason
+            self._backlog.drop(job.key)
+            if reason and job.kind == "pretrain":
                 self._fail_waiting(job.key)
             self.changed.notify_all()
-
-    def let_go(self, key: str) -> bool:
-        """Return whether the claim on a shared job can be given back; it waits again then."""
-        with self.changed:
-            shared = self.shared[key]
-            if shared.state == "claimed":
-                if self.slots > len(self.live):
-                    return False
-                shared.state = "waiting"
-            return shared.state != "running"
-
-    def dispossess(self, key: str) -> None:
-        """Take note that another driver took a claim over; a job that runs is to be stopped."""
-        with self.changed:
-            shared = self.shared[key]
-            if shared.state == "running":
-                shared.is_taken_over = True
-            elif shared.state == "claimed":
-                shared.state = "elsewhere"
 
     def is_taken_over(self, tune_id: str) -> bool:
         """Return whether another driver makes what this job makes."""
@@ -305,9 +266,6 @@ class Board:
         for kind, key in spec.shared():
             state: KeyState = "ready" if key in ready else "waiting"
             self.shared.setdefault(key, Shared(kind, state, spec))
-
-    def _state(self, job: Job) -> KeyState | None:
-        return None if job.kind == "trial" else self.shared[job.key].state
 
     def _work(self, job: Job) -> Work:
         return Work.of(job.kind, self.trials[job.trial].spec)

@@ -15,6 +15,7 @@ from ss3d.store.lease import TTL_S, Lease, take_lease
 from ss3d.store.protocol import Store
 from ss3d.study.board import Board
 from ss3d.study.job import Job
+from ss3d.study.ownership import Ownership
 from ss3d.study.patience import GaveUpError, patiently
 from ss3d.trial.history import is_complete, why_failed
 
@@ -35,6 +36,7 @@ class Claims:
 
     def __init__(self, board: Board, store: Store, ttl_s: float = TTL_S) -> None:
         self._board = board
+        self._ownership = Ownership(board)
         self._store = store
         self._ttl_s = ttl_s
         self._held: dict[str, Lease] = {}
@@ -42,7 +44,6 @@ class Claims:
         self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
         self.failure: Exception | None = None
         """Why nothing is claimed any more, if something is wrong."""
-        board.is_alone = False
 
     def start(self) -> None:
         """Begin to claim."""
@@ -72,10 +73,10 @@ class Claims:
         try:
             while not self._ended.is_set():
                 self._let_go()
-                for job in self._board.wanted():
+                for job in self._ownership.wanted():
                     self._settle(job)
                 with self._board.changed:
-                    if not self._board.is_undecided() and not self._ended.is_set():
+                    if not self._ownership.is_undecided() and not self._ended.is_set():
                         self._board.changed.wait(_POLL_S)
         except GaveUpError:
             return
@@ -85,7 +86,7 @@ class Claims:
     def _let_go(self) -> None:
         """Give back the leases of jobs that ended, and of those that found no free slot."""
         for key in list(self._held):
-            if self._board.let_go(key):
+            if self._ownership.let_go(key):
                 self._held.pop(key).release()
 
     def _settle(self, job: Job) -> None:
@@ -94,11 +95,11 @@ class Claims:
             return
         lease = patiently(lambda: self._take(job), self._ended)
         if lease is None:
-            self._board.settle(job, "elsewhere")
+            self._ownership.leave(job)
             return
         self._held[job.key] = lease
         if not self._is_settled(job):  # somebody may have ended it just before
-            self._board.settle(job, "claimed")
+            self._ownership.claim(job)
 
     def _take(self, job: Job) -> Lease | None:
         """Take the lease of a shared job; None if another driver holds it."""
@@ -107,7 +108,7 @@ class Claims:
         what = f"{kind} {job.key[:12]}"
         try:
             return take_lease(
-                self._store, key, what, self._ttl_s, lambda: self._board.dispossess(job.key)
+                self._store, key, what, self._ttl_s, lambda: self._ownership.lose(job.key)
             )
         except RefusedError:
             return None
@@ -116,11 +117,11 @@ class Claims:
         """Tell the board of a job that is finished, or cannot be finished."""
         kind = _kind(job)
         if patiently(lambda: is_complete(self._store, kind, job.key), self._ended):
-            self._board.settle(job, "ready")
+            self._board.end_elsewhere(job, "")
             return True
         reason = patiently(lambda: why_failed(self._store, kind, job.key), self._ended)
         if reason:
-            self._board.settle(job, "failed", reason)
+            self._board.end_elsewhere(job, reason)
         return bool(reason)
 
 

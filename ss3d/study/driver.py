@@ -29,6 +29,7 @@ from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
 from ss3d.study.sessions import SessionClock, read_past
 from ss3d.study.spool import Spool
+from ss3d.study.spool_watch import SpoolWatch
 from ss3d.study.uploader import drain
 from ss3d.trial.records import TrialRecord
 
@@ -127,6 +128,8 @@ class _Session:
         data_hash = study.spec["data"]["content_hash"]
         self._proposer = Proposer(self._board, store, study.name, data_hash)
         self._claims = Claims(self._board, store)
+        self._spool = Spool(settings.cache_dir, store.address, settings.spool_bytes)
+        self._spool_watch = SpoolWatch(self._board, self._spool)
         self._recorder = Recorder(self._board, store, journal, projector)
         if projector:
             _show_earlier(study, agreement, projector)
@@ -138,6 +141,7 @@ class _Session:
         self._claims.start()
         self._recorder.start()
         self._clock.start()
+        self._spool_watch.start()
         try:
             if not self._board.is_exhausted():
                 self._run_jobs(slots)
@@ -147,7 +151,7 @@ class _Session:
         self._close(why_ended(take_snapshot(self._board, self._started, self._num_before)))
         if self._failure:
             raise self._failure
-        drain(Spool(self._settings.cache_dir, self._store.address), self._store, _LEAVING_S)
+        drain(self._spool, self._store, _LEAVING_S)
         snapshot = take_snapshot(self._board, self._started, self._num_before)
         self._watcher.on_update(snapshot)
         return snapshot
@@ -156,6 +160,7 @@ class _Session:
         self._proposer.close()
         self._claims.close(_LEAVING_S)
         self._recorder.close(self._interrupted.is_set, _LEAVING_S)
+        self._spool_watch.close()
         self._clock.close("" if self._failure else reason)
 
     def _begin(self, agreement: Agreement, journal: Journal) -> None:
@@ -190,6 +195,7 @@ class _Session:
             data=open_store(self._study.data).address,
             cache_dir=str(self._settings.cache_dir),
             use_gpu=resources.gpus > 0,
+            spool_bytes=self._settings.spool_bytes,
         )
         try:
             with ray_session(self._settings, resources, slots) as fitting:
@@ -212,7 +218,7 @@ class _Session:
 
     @property
     def _failure(self) -> Exception | None:
-        threads = (self._proposer, self._claims, self._recorder, self._clock)
+        threads = (self._proposer, self._claims, self._recorder, self._clock, self._spool_watch)
         return next((thread.failure for thread in threads if thread.failure), None)
 
 

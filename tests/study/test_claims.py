@@ -21,6 +21,7 @@ from ss3d.study.job import Job, Progress
 TTL_S = 0.6
 KEY = "ab" * 32
 PRETRAIN, TRIAL = Job("pretrain", "t00000", KEY), Job("trial", "t00000", KEY)
+THIEF = json.dumps({"host": "elsewhere/1", "pid": 1, "started": 0.0, "expires": 1e12}).encode()
 DONE = Progress(1, (), is_done=True)
 
 Start = Callable[..., tuple[Board, Claims]]
@@ -144,8 +145,7 @@ def test_a_job_whose_lease_was_taken_over_stops_and_its_driver_waits(
     board, _ = start(KEY)
     assert take(board, "a") == PRETRAIN
     assert not board.is_taken_over("a")
-    thief = {"host": "elsewhere/1", "pid": 1, "started": 0.0, "expires": store.now() + 600}
-    steal(store, lease_of(KEY), json.dumps(thief).encode())
+    steal(store, lease_of(KEY), THIEF)
     wait_for(lambda: board.is_taken_over("a"))
     board.end("a", Progress(1, ()))
     assert board.shared[KEY].state == "elsewhere"
@@ -154,7 +154,7 @@ def test_a_job_whose_lease_was_taken_over_stops_and_its_driver_waits(
     assert take(board, "b") == TRIAL
     blob = store.get(lease_of(KEY))
     assert blob is not None
-    assert json.loads(blob.data) == thief
+    assert blob.data == THIEF
 
 
 def test_a_control_that_was_taken_over_at_its_end_is_not_made_twice(
@@ -166,8 +166,10 @@ def test_a_control_that_was_taken_over_at_its_end_is_not_made_twice(
     board.end(take(board, "a") and "a", DONE)
     control = take(board, "b")
     assert control == Job("control", "t00000", "cd" * 32)
-    board.dispossess(control.key)
+    steal(store, layout.shared("control", control.key, "lease"), THIEF)
+    wait_for(lambda: board.is_taken_over("b"))
     board.end("b", Progress(1, ()))
+    assert not board.is_exhausted()
     store.put_new(layout.shared("control", control.key, "manifest.json"), b"{}")
     wait_for(lambda: board.shared[control.key].state == "ready")
     assert board.is_exhausted()
