@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ from ss3d.store.directory import DirectoryStore
 from ss3d.store.protocol import Blob
 from ss3d.study.attempt import run_job
 from ss3d.study.job import Job, Place, Progress
+from ss3d.study.spool import waiting_in
+from ss3d.study.uploader import Uploader
 from ss3d.study.worker import Worker
 from ss3d.trial.history import load_shared_record, read_reports, shared_export, why_failed
 from ss3d.trial.records import TrialResult, TrialSpec
@@ -40,6 +44,19 @@ class Forgetful(DirectoryStore):
             self.has_answered = True
             raise ServiceError("the answer was lost")
         return version
+
+
+class Away(DirectoryStore):
+    """A store that takes nothing until it is back."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.is_back = threading.Event()
+
+    def put_new(self, key: str, data: bytes) -> str:
+        if not self.is_back.is_set():
+            raise ServiceError("the store is away")
+        return super().put_new(key, data)
 
 
 class Early(DirectoryStore):
@@ -161,6 +178,35 @@ def test_two_producers_of_a_key_never_mix_their_files(worker: Worker, sealed: Tr
     assert epochs is not None
     assert record.reports == read_reports(epochs.data)
     assert run(worker, TRIAL)[-1].failure == ""
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_full_spool_pauses_training_and_fails_no_epoch(worker: Worker) -> None:
+    undisturbed = run(worker, PRETRAIN)
+    place = replace(worker.place, spool_bytes=1, cache_dir=f"{worker.place.cache_dir}-2")
+    paused, away = Worker(place), Away(Path(place.store))
+    paused.uploader.close(5)
+    paused.uploader = Uploader(paused.spool, away)
+    going, told = run_job(paused, Job("pretrain", "t00000", "ef" * 32)), list[Progress]()
+    told.append(next(going))  # nothing is uploaded, but there was room
+    before = waiting_in(paused.spool.root)
+    assert before.num_bytes > 1
+    thread = threading.Thread(target=lambda: told.extend(going))
+    thread.start()
+    thread.join(1)
+    assert thread.is_alive()
+    assert len(told) == 1
+    assert waiting_in(paused.spool.root) == before
+    away.is_back.set()
+    thread.join(60)
+    paused.uploader.close(5)
+    assert told[-1].is_done
+    assert waiting_in(paused.spool.root).num_bytes == 0
+    assert [digests(progress) for progress in told] == [digests(p) for p in undisturbed]
+
+
+def digests(progress: Progress) -> list[str]:
+    return [report.digest for report in progress.reports]
 
 
 @pytest.mark.usefixtures("sealed")

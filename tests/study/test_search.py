@@ -197,34 +197,50 @@ def test_arms_of_a_replicate_share_one_control_and_a_missing_one_is_made_on_resu
 
 
 @pytest.fixture
-def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers cannot begin a trial: the disk is full."""
+def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each epoch of a trial kills two workers; while the file is there, they cannot begin."""
     prepare_environment(tmp_path)
     from ss3d.study import session
     from ss3d.study.trainable import JobTrainable
 
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
     class FullDisk(JobTrainable):
         def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
-            if config["job"]["kind"] == "trial":
+            if config["job"]["kind"] == "trial" and (disk / "full").exists():
+                (disk / f"death{len(list(disk.iterdir()))}").touch()
                 raise OSError("No space left on device")
-            yield from super().begin(config)
+            for progress in super().begin(config):
+                last = progress.reports[-1].epoch
+                if config["job"]["kind"] == "trial":
+                    tries = len(list(disk.glob(f"epoch{last}-*")))
+                    if tries < 2:
+                        (disk / f"epoch{last}-{tries}").touch()
+                        raise OSError("No space left on device")
+                yield progress
 
     monkeypatch.setattr(session, "JobTrainable", FullDisk)
+    return disk
 
 
-@pytest.mark.usefixtures("full_disk")
-def test_a_full_disk_ends_the_search_and_fails_no_trial(
-    tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path]
+def test_workers_that_die_now_and_then_end_no_search_and_a_full_disk_does(
+    tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path], full_disk: Path
 ) -> None:
     space, settings = write_space(""), Settings(home=tmp_path / "home")
-    request = Request(space=space, data=str(data_folder), trials=1, slots=1)
+    request = Request(space=space, data=str(data_folder), trials=1, slots=1, resume=True)
+    (full_disk / "full").touch()
     with pytest.raises(ServiceError, match=r"t00000: its worker failed .*: No space left"):
         search(request, settings, None, Watcher())
+    assert len(list(full_disk.glob("death*"))) == 3
+    (full_disk / "full").unlink()
     store = DirectoryStore(Path(settings.store_address))
     record = load_study_record(store, "fast")
     assert [trial.state for trial in record.trials] == ["running"]
     assert [pretrain.complete for pretrain in record.shared] == [True]
     assert not is_held(store, layout.study("fast", "driver.lease"))
+    assert search(request, settings, None, Watcher()).counts == {"complete": 1}
+    assert len(list(full_disk.glob("epoch*"))) >= 6  # more deaths than may follow on each other
 
 
 def check_trial(store: DirectoryStore, trial: TrialRecord) -> None:

@@ -12,7 +12,7 @@ from ss3d.errors import CheckpointError, ConflictError, ServiceError
 from ss3d.store.bundle import bundle_exists
 from ss3d.store.directory import DirectoryStore
 from ss3d.study.patience import GaveUpError, patiently, put_once
-from ss3d.study.spool import Entry, Spool
+from ss3d.study.spool import Entry, Spool, Waiting, waiting_in
 from ss3d.study.uploader import Uploader, checkpoints, drain, send
 
 
@@ -170,6 +170,26 @@ def test_a_kill_while_a_sent_entry_is_removed_sends_no_half_of_it_again(
     assert spool.is_empty()
     assert drain(spool, store, 10)
     assert (Path(store.address) / "a" / "best" / "data.txt").read_text() == "x"
+
+
+def test_how_much_waits_and_since_when(tmp_path: Path, store: AwayStore) -> None:
+    spool, before = Spool(tmp_path / "cache", store.address, limit_bytes=10), time.time()
+    assert waiting_in(tmp_path / "nothing") == waiting_in(spool.root) == Waiting(0, None)
+    submit(spool, Entry("s.t00000", "file", "a"), "x" * 6)
+    middle = time.time()
+    submit(spool, Entry("s.t00001", "file", "b"), "x" * 4)
+    assert spool.why_full() == ""
+    submit(spool, checkpoint(1), "x" * 100)
+    submit(spool, checkpoint(2), "x" * 3)  # replaces the one before
+    waiting = waiting_in(spool.root)
+    assert waiting.num_bytes == 13
+    assert waiting.since is not None
+    assert before <= waiting.since <= middle
+    assert "GiB wait for the store since 20" in spool.why_full()
+    first, _ = next(spool.claim())
+    assert waiting_in(spool.root) == waiting  # it is on its way
+    spool.refuse(first, "bad key")
+    assert waiting_in(spool.root).num_bytes == 7
 
 
 def test_nobody_waits_for_an_uploader_that_ended(
