@@ -75,7 +75,8 @@ def run_job(worker: Worker, job: Job) -> Iterator[Progress]:
 def _begin(worker: Worker, job: Job) -> int:
     """Record where and with what an attempt runs; return its number."""
     folder = job_key(worker.place.study, job, "attempts")
-    facts = {"schema": SCHEMA, "machine": machine(), "versions": versions()}
+    facts = {"schema": SCHEMA, "study": worker.place.study}
+    facts |= {"machine": machine(), "versions": versions()}
     data = canonical_json(facts | {"started_at": time.time()}).encode()
 
     def put() -> int:
