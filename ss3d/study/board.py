@@ -175,6 +175,8 @@ class Board:
             shared = self.shared[job.key]
             shared.state, shared.reason = "failed" if reason else "ready", reason
             self._backlog.drop(job.key)
+            if shared.reports:  # it began here and was taken over
+                self.events.put(SharedEvent(job.key))
             if reason and job.kind == "pretrain":
                 self._fail_waiting(job.key)
             self.changed.notify_all()

@@ -6,7 +6,6 @@ The driver holds the leases and not its workers, so what waits for another drive
 from __future__ import annotations
 
 import threading
-import time
 
 from ss3d.errors import RefusedError
 from ss3d.store import layout
@@ -58,16 +57,7 @@ class Claims:
         self._ended.set()
         with self._board.changed:
             self._board.changed.notify_all()
-        deadline = time.monotonic() + patience_s
         self._thread.join(patience_s)
-        releases = [
-            threading.Thread(target=lease.release, daemon=True)
-            for lease in list(self._held.values())
-        ]
-        for release in releases:
-            release.start()
-        for release in releases:
-            release.join(max(deadline - time.monotonic(), 0.0))
 
     def _run(self) -> None:
         try:
@@ -82,6 +72,9 @@ class Claims:
             return
         except Exception as error:  # noqa: BLE001 - the driver raises it: nothing is swallowed
             self.failure = error
+        finally:
+            for lease in self._held.values():
+                lease.release()
 
     def _let_go(self) -> None:
         """Give back the leases of jobs that ended, and of those that found no free slot."""
