@@ -59,6 +59,8 @@ class LiveTable:
 
     def _say_changes(self, snapshot: Snapshot) -> None:
         """Print a line for every job whose state changed."""
+        if snapshot.paused or "spool" in self._said:
+            self._say("spool", "is full," if snapshot.paused else "has room", snapshot.paused)
         for shared in snapshot.shared:
             self._say(f"{shared.kind} {shared.key}", shared.state, "")
         for line in snapshot.trials:
@@ -83,9 +85,11 @@ def draw(snapshot: Snapshot, study: str, metric: str) -> RenderableType:
     left = f" · {snapshot.left}" if snapshot.left else ""
     head.append(f" · {duration(snapshot.seconds)}{eta}{left}", style="not bold dim")
     refused = [Text(f"nothing new is started: {snapshot.refused}")] if snapshot.refused else []
+    paused = [Text(f"training pauses: {snapshot.paused}", "yellow")] if snapshot.paused else []
     return Group(
         head,
         *refused,
+        *paused,
         ProgressBar(total=snapshot.target, completed=ended),
         *(_best(best.trial, best.value, best.stratum, metric) for best in snapshot.best),
         _table(snapshot, metric),

@@ -59,7 +59,7 @@ def status(
 ) -> None:
     """Say how far a study is."""
     opened, record = _load(study, home, store)
-    value = _status(opened, record)
+    value = _status(opened, record) | {"spool": _spool(opened, home)}
 
     def say() -> None:
         counts = ", ".join(f"{number} {state}" for state, number in value["counts"].items())
@@ -69,6 +69,8 @@ def status(
         for best in value["best_by_stratum"]:
             where = "".join(f" {path}={item}" for path, item in best["stratum"].items())
             console.print(f"best{where}: {study}/{best['trial']} {best['value']:.3f}")
+        if full := value["spool"]["full"]:
+            console.print(Text(f"training pauses: {full}", style="yellow"), soft_wrap=True)
 
     emit(value, as_json, say)
 
@@ -164,6 +166,20 @@ def _status(store: Store, record: StudyRecord) -> dict[str, Any]:
         "best": best[0] if best else None,
         "best_by_stratum": best,
         "seconds": seconds,
+    }
+
+
+def _spool(store: Store, home: Path | None) -> dict[str, Any]:
+    """Return what of this node waits for its way into the store, of all studies."""
+    from ss3d.study.spool import spool_root, waiting_in, why_full
+
+    settings = load_settings(home=home)
+    waiting = waiting_in(spool_root(settings.cache_dir, store.address))
+    return {
+        "bytes": waiting.num_bytes,
+        "since": waiting.since,
+        "limit_bytes": settings.spool_bytes,
+        "full": why_full(waiting, settings.spool_bytes),
     }
 
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ss3d.errors import CheckpointError
 from ss3d.report.leaderboard import by_stratum, describe_values, duration
 from ss3d.store import layout
 from ss3d.store.protocol import Store
@@ -86,16 +85,12 @@ def total_cost(costs: Sequence[StratumCost]) -> Cost:
 
 
 def borrowed_keys(store: Store, study: StudyRecord) -> set[str]:
-    """Return the keys of what another study made: begun before our first trial that needs it.
+    """Return the keys of what other studies made, by the records of all attempts.
 
     Raises:
         CheckpointError: the record of an attempt is damaged.
     """
-    wanted: dict[str, float] = {}
-    for trial in study.trials:
-        for _, key in trial.spec.shared():
-            wanted[key] = min(trial.spec.proposed_at, wanted.get(key, math.inf))
-    return {of.key for of in study.shared if _begun_at(store, of) < wanted[of.key]}
+    return {of.key for of in study.shared if study.name not in _makers(store, of, study.name)}
 
 
 def cost_as_values(cost: Cost) -> dict[str, Any]:
@@ -199,17 +194,14 @@ def _saved_by_stopping(trial: TrialRecord) -> float:
     return (trial.spec.config.semi.epochs - last) * math.fsum(own) / len(own)
 
 
-def _begun_at(store: Store, of: SharedRecord) -> float:
-    """Return when the first attempt at something shared began; infinity if none is recorded."""
-    begun = math.inf
-    for key in store.list(layout.shared(of.kind, of.key, "attempts") + "/"):
-        blob = store.get(key)
-        try:
-            found = read_object(blob.data, key)["started_at"] if blob else math.inf
-        except KeyError as error:
-            raise CheckpointError(f"{key} is damaged: it has no {error}") from error
-        begun = min(begun, found)
-    return begun
+def _makers(store: Store, of: SharedRecord, unknown: str) -> set[str]:
+    """Return the studies whose attempts made something shared; `unknown` where none is recorded."""
+    keys = store.list(layout.shared(of.kind, of.key, "attempts") + "/")
+    blobs = {key: store.get(key) for key in keys}
+    found = {
+        read_object(blob.data, key).get("study", unknown) for key, blob in blobs.items() if blob
+    }
+    return found or {unknown}
 
 
 def _factor(factor: float) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from optuna.trial import FrozenTrial
 
@@ -24,6 +25,9 @@ from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision, Rule
 from ss3d.study.space import Space
 from ss3d.trial.records import EpochReport, SharedRecord, TrialRecord, TrialResult, TrialSpec
+
+_DEATHS = 3
+"""Workers of a job that may die one after the other without a new epoch."""
 
 
 class Board:
@@ -53,8 +57,13 @@ class Board:
         self.live: dict[str, Job] = {}
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.changed = threading.Condition()
+        self.is_alone = True
+        """Whether no other driver shares the store, so that shared jobs need no claim."""
+        self.paused = ""
+        """Why workers of this node wait in the middle of their jobs, if they do."""
         self.loss = ""
         """Why a job was lost for good by nothing of its own, if one was: the session must end."""
+        self._deaths: Counter[str] = Counter()
         self._judge = Judge(space, rule, decided, self.events.put)
         self._ledger = ledger
         self._backlog = Backlog(space, ledger, self.trials, self.shared, target)
@@ -121,7 +130,8 @@ class Board:
         """Return whether no job will ever come again."""
         with self.changed:
             spent = self.spent()
-            return not (self.live or self._backlog.peek(spent) or self._backlog.may_propose(spent))
+            has_job = any(True for _ in self.jobs())
+            return not (self.live or has_job or self._backlog.may_propose(spent))
 
     def spent(self) -> Spent:
         """Return what the study used of its budget, with what running jobs will still need."""
@@ -145,10 +155,37 @@ class Board:
         with self.changed:
             if self.loss or len(self.live) >= self.slots:
                 return None
-            job = self._backlog.pop(self.spent())
+            job = self._backlog.pop(self.spent(), self.is_alone)
             if job:
                 self.live[tune_id] = job
             return job
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the jobs that may start, in order, while the caller holds `changed`."""
+        return self._backlog.jobs(self.spent())
+
+    def end_elsewhere(self, job: Job, reason: str) -> None:
+        """Take the end of a shared job that did not run here.
+
+        Args:
+            job: the shared job.
+            reason: why it cannot be made; empty if it is made.
+        """
+        with self.changed:
+            shared = self.shared[job.key]
+            shared.state, shared.reason = "failed" if reason else "ready", reason
+            self._backlog.drop(job.key)
+            if shared.reports:  # it began here and was taken over
+                self.events.put(SharedEvent(job.key))
+            if reason and job.kind == "pretrain":
+                self._fail_waiting(job.key)
+            self.changed.notify_all()
+
+    def is_taken_over(self, tune_id: str) -> bool:
+        """Return whether another driver makes what this job makes."""
+        with self.changed:
+            job = self.live.get(tune_id)
+            return job is not None and job.kind != "trial" and self.shared[job.key].is_taken_over
 
     def report(self, tune_id: str, progress: Progress) -> Decision | None:
         """Take a worker's progress; return the decision if its epoch is a rung."""
@@ -156,6 +193,11 @@ class Board:
             job = self.live.get(tune_id)
             if job is None:
                 return None  # told after its end
+            known = (
+                self.trials[job.trial] if job.kind == "trial" else self.shared[job.key]
+            ).reports
+            if any((report.phase, report.epoch) not in known for report in progress.reports):
+                self._deaths.pop(tune_id, None)
             if job.kind != "trial":
                 self._keep_shared(job, progress)
                 return None
@@ -176,6 +218,16 @@ class Board:
             else:
                 self._end_shared(job, progress)
             self.changed.notify_all()
+
+    def die(self, tune_id: str, reason: str) -> None:
+        """Take the death of a job's worker: another goes on, until several died without an epoch.
+
+        So outages that lie days apart end no search, and a disk that stays full does.
+        """
+        with self.changed:
+            self._deaths[tune_id] += 1
+            if self._deaths[tune_id] >= _DEATHS:
+                self.lose(tune_id, f"its worker failed several times: {reason}")
 
     def lose(self, tune_id: str, reason: str) -> None:
         """Take the loss of a job whose workers died: it stays open, for another session."""
@@ -228,7 +280,12 @@ class Board:
 
     def _end_shared(self, job: Job, progress: Progress) -> None:
         shared = self.shared[job.key]
-        shared.state = "failed" if progress.failure else "ready"
+        if progress.is_done:
+            shared.state = "failed" if progress.failure else "ready"
+        else:  # it was stopped: another driver took it over
+            self._backlog.put_back(job)
+            shared.state = "elsewhere"
+        shared.is_taken_over = False
         shared.reason = progress.failure
         self._keep_shared(job, progress)
         if progress.failure and job.kind == "pretrain":

@@ -15,6 +15,7 @@ from ss3d.store.lease import take_lease
 from ss3d.store.opening import open_store
 from ss3d.store.protocol import Store
 from ss3d.study.board import Board
+from ss3d.study.claims import Claims
 from ss3d.study.definition import Request, Study, define_study, extend_budget
 from ss3d.study.environment import prepare_environment
 from ss3d.study.job import Place
@@ -28,6 +29,7 @@ from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
 from ss3d.study.sessions import SessionClock, read_past
 from ss3d.study.spool import Spool
+from ss3d.study.spool_watch import SpoolWatch
 from ss3d.study.uploader import drain
 from ss3d.trial.records import TrialRecord
 
@@ -125,6 +127,9 @@ class _Session:
         self._clock = SessionClock(self._board, self._ledger, store, study.name)
         data_hash = study.spec["data"]["content_hash"]
         self._proposer = Proposer(self._board, store, study.name, data_hash)
+        self._claims = Claims(self._board, store)
+        self._spool = Spool(settings.cache_dir, store.address, settings.spool_bytes)
+        self._spool_watch = SpoolWatch(self._board, self._spool)
         self._recorder = Recorder(self._board, store, journal, projector)
         if projector:
             _show_earlier(study, agreement, projector)
@@ -133,8 +138,10 @@ class _Session:
     def run(self, slots: int | None) -> Snapshot:
         """Run until no job is left; write all that happened in any case."""
         self._proposer.start()
+        self._claims.start()
         self._recorder.start()
         self._clock.start()
+        self._spool_watch.start()
         try:
             if not self._board.is_exhausted():
                 self._run_jobs(slots)
@@ -144,14 +151,16 @@ class _Session:
         self._close(why_ended(take_snapshot(self._board, self._started, self._num_before)))
         if self._failure:
             raise self._failure
-        drain(Spool(self._settings.cache_dir, self._store.address), self._store, _LEAVING_S)
+        drain(self._spool, self._store, _LEAVING_S)
         snapshot = take_snapshot(self._board, self._started, self._num_before)
         self._watcher.on_update(snapshot)
         return snapshot
 
     def _close(self, reason: str) -> None:
         self._proposer.close()
+        self._claims.close(_LEAVING_S)
         self._recorder.close(self._interrupted.is_set, _LEAVING_S)
+        self._spool_watch.close()
         self._clock.close("" if self._failure else reason)
 
     def _begin(self, agreement: Agreement, journal: Journal) -> None:
@@ -186,6 +195,7 @@ class _Session:
             data=open_store(self._study.data).address,
             cache_dir=str(self._settings.cache_dir),
             use_gpu=resources.gpus > 0,
+            spool_bytes=self._settings.spool_bytes,
         )
         try:
             with ray_session(self._settings, resources, slots) as fitting:
@@ -208,7 +218,8 @@ class _Session:
 
     @property
     def _failure(self) -> Exception | None:
-        return self._proposer.failure or self._recorder.failure or self._clock.failure
+        threads = (self._proposer, self._claims, self._recorder, self._clock, self._spool_watch)
+        return next((thread.failure for thread in threads if thread.failure), None)
 
 
 def _end(record: TrialRecord) -> float:

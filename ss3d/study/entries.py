@@ -18,7 +18,8 @@ from ss3d.trial.records import (
     TrialStatus,
 )
 
-KeyState = Literal["ready", "waiting", "running", "failed"]
+KeyState = Literal["ready", "waiting", "claimed", "elsewhere", "running", "failed"]
+"""`claimed`: this driver holds its lease and may start it; `elsewhere`: another driver does."""
 
 
 @dataclass
@@ -73,6 +74,8 @@ class Shared:
     """Of one of the trials that need it."""
     reports: dict[tuple[str, int], EpochReport] = field(default_factory=dict)
     reason: str = ""
+    is_taken_over: bool = False
+    """Whether another driver makes it now, although our worker still runs."""
 
     def keep(self, reports: Iterable[EpochReport]) -> None:
         """Add reports; the newer one of an epoch holds."""

@@ -64,6 +64,8 @@ class Snapshot:
     """Of the hours in the budget; empty if they are not limited."""
     refused: str
     """Why the budget lets not everything start that is left; empty if it does."""
+    paused: str = ""
+    """Why workers wait in the middle of their jobs; empty if they do not."""
 
 
 def why_ended(snapshot: Snapshot) -> str:
@@ -96,7 +98,7 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         shared = tuple(
             _shared(key, shared, board)
             for key, shared in board.shared.items()
-            if shared.reports or shared.state == "running"
+            if shared.reports or shared.state in ("running", "elsewhere")
         )
         spent, refused = board.spent(), board.why_refused()
     counts = Counter(line.state for line in trials)
@@ -113,6 +115,7 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         eta_s=seconds / here * (board.target - ended) if here > 0 and not refused else None,
         left=what_is_left(board.space.budget, spent),
         refused=refused,
+        paused=board.paused,
     )
 
 

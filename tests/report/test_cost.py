@@ -98,19 +98,22 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-@pytest.mark.parametrize(("begun", "is_borrowed"), [(-1.0, True), (1.0, False)])
-def test_what_began_before_our_first_trial_is_borrowed(
-    store: Store, begun: float, is_borrowed: bool
+@pytest.mark.parametrize(
+    ("makers", "is_borrowed"),
+    [(("other",), True), (("other", "demo"), False), (("demo",), False), ((), False)],
+)
+def test_what_only_other_studies_made_is_borrowed(
+    store: Store, makers: tuple[str, ...], is_borrowed: bool
 ) -> None:
-    for number, more in enumerate((0.0, 5.0), start=1):
-        tree = canonical_json({"started_at": begun + more}).encode()
+    for number, maker in enumerate(makers, start=1):
+        tree = canonical_json({"study": maker}).encode()
         store.put_new(layout.pretrain(PRETRAIN, "attempts", f"a{number}.json"), tree)
     assert (PRETRAIN in borrowed_keys(store, load_study_record(store, "demo"))) is is_borrowed
 
 
 def test_a_damaged_attempt_is_named(store: Store) -> None:
-    store.put_new(layout.pretrain(PRETRAIN, "attempts", "a1.json"), b"{}")
-    with pytest.raises(CheckpointError, match=r"a1\.json is damaged: it has no 'started_at'"):
+    store.put_new(layout.pretrain(PRETRAIN, "attempts", "a1.json"), b"[]")
+    with pytest.raises(CheckpointError, match=r"a1\.json is damaged: not a JSON object"):
         borrowed_keys(store, load_study_record(store, "demo"))
 
 
