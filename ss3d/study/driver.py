@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from optuna.trial import FrozenTrial
+
 from ss3d.errors import RefusedError
 from ss3d.settings import Settings
 from ss3d.store import layout
@@ -26,6 +28,7 @@ from ss3d.study.proposer import Proposer, ready_keys
 from ss3d.study.pruners import make_rule
 from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
+from ss3d.study.samplers import as_founder
 from ss3d.study.sessions import SessionClock, read_past
 from ss3d.study.spool import Spool
 from ss3d.study.uploader import drain
@@ -124,7 +127,7 @@ class _Session:
         self._board = Board(study.space, rule, study.target, decided, self._ledger)
         self._clock = SessionClock(self._board, self._ledger, store, study.name)
         data_hash = study.spec["data"]["content_hash"]
-        self._proposer = Proposer(self._board, store, study.name, data_hash)
+        self._proposer = Proposer(self._board, store, study.name, data_hash, _earlier(study))
         self._recorder = Recorder(self._board, store, journal, projector)
         if projector:
             _show_earlier(study, agreement, projector)
@@ -214,6 +217,12 @@ class _Session:
 def _end(record: TrialRecord) -> float:
     """Return when a trial ended; what is open comes last."""
     return record.result.finished_at if record.result else math.inf
+
+
+def _earlier(study: Study) -> list[FrozenTrial]:
+    """Return the trials of other studies that the sampler learns from."""
+    metric = study.space.objective.metric
+    return [as_founder(frozen_trial(r.spec, r.result, metric)) for r in study.warm]
 
 
 def _show_earlier(study: Study, agreement: Agreement, projector: Projector) -> None:

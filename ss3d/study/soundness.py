@@ -15,7 +15,17 @@ from ss3d.study.brackets import num_brackets
 from ss3d.study.conditions import Combination, complete
 from ss3d.study.parameter import MOST_PROBES, Parameter, Value, thin
 from ss3d.study.rungs import first_rung
-from ss3d.study.tables import Hyperband, NoPruner, Patience, Pruner, Sampler, Tables, Tpe
+from ss3d.study.tables import (
+    Genetic,
+    Gp,
+    Hyperband,
+    NoPruner,
+    Patience,
+    Pruner,
+    Sampler,
+    Tables,
+    Tpe,
+)
 from ss3d.study.toml_lines import TomlFile
 from ss3d.trial.records import VALIDATION_METRICS
 
@@ -153,6 +163,26 @@ def late_teacher(base: TrialConfig, parameters: Sequence[Parameter]) -> str | No
         f"semi.ema_decay up to {decay:g} averages over {1 / (1 - decay):.0f} steps, more than a "
         f"quarter of semi.steps = {steps}: such a teacher hardly leaves the pretrained weights"
     )
+
+
+def unlearned(sampler: Sampler, parameters: Sequence[Parameter], trials: int) -> str | None:
+    """Return a note on what a sampler chooses at random, though it could learn elsewhere.
+
+    Args:
+        sampler: `[sampler]`.
+        parameters: of the space.
+        trials: of a stratum.
+    """
+    if isinstance(sampler, Genetic) and sampler.population_size >= trials:
+        return (
+            f"sampler: the first generation has population_size = {sampler.population_size} "
+            f"complete trials, a stratum {trials} at most: all values will be random"
+        )
+    conditional = [p.path for p in parameters if p.when]
+    if isinstance(sampler, Gp | Genetic) and conditional:
+        paths = ", ".join(conditional)
+        return f"sampler {sampler.name} chooses parameters with conditions at random: {paths}"
+    return None
 
 
 def split_message(error: ConfigError) -> tuple[str, str]:
