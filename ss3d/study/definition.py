@@ -195,9 +195,18 @@ def _within(space: Space, trials: int) -> int:
     return trials if space.most_trials is None else min(trials, space.most_trials)
 
 
+def _left_points(space: Space, target: int) -> str | None:
+    """Return a note if the budget ends before the last of the points."""
+    beyond = range(target, target + len(space.strata) * len(space.points))
+    if not any(space.point(number) for number in beyond):
+        return None
+    return f"the budget of {target} trials ends before the last of [[points]]"
+
+
 def _notes(space: Space, target: int) -> tuple[str, ...]:
     notes = (
         late_teacher(space.base, space.parameters),
         unlearned(space.sampler, space.parameters, target // len(space.strata)),
+        _left_points(space, target),
     )
     return tuple(note for note in notes if note)
