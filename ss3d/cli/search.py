@@ -43,6 +43,10 @@ def search(
     slots: Annotated[
         int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
     ] = None,
+    warm_from: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STUDY", help="Learn from its trials as well; may be repeated."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the study if there is one.")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
     home: HomeOption = None,
@@ -51,7 +55,9 @@ def search(
 ) -> None:
     """Search for the best parameters; Ctrl-C leaves a study that --resume goes on with.
 
-    Example: ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
+    Examples:
+      ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
+      ss3d search search_spaces/quickstart.toml --data data/demo --name more --warm-from quickstart
     """
     from ss3d.study.definition import Request
     from ss3d.study.driver import Watcher
@@ -66,6 +72,7 @@ def search(
         seed=seed,
         slots=slots,
         resume=resume,
+        warm_from=tuple(warm_from or ()),
     )
     from ss3d.store.opening import open_store
     from ss3d.tracking.projector import Projector
@@ -184,9 +191,14 @@ def _say_space(
     shared: dict[SharedKind, int | None],
     endless: dict[SharedKind, list[str]],
 ) -> None:
-    table = Table("parameter", "range", title=f"{space.name}: {space.num_trials} trials")
+    has_when = ["when"] if space.has_conditions else []
+    table = Table("parameter", "range", *has_when, title=f"{space.name}: {space.num_trials} trials")
     for parameter in space.parameters:
-        table.add_row(parameter.path, str(parameter.range))
+        conditions = [
+            f"{path} = {' or '.join(map(str, values))}" for path, values in parameter.when.items()
+        ]
+        when = [" and ".join(conditions)] if has_when else []
+        table.add_row(parameter.path, str(parameter.range), *when)
     console.print(table)
     for kind, paths in endless.items():
         for path in paths:

@@ -66,6 +66,8 @@ def status(
         ended = f" ({value['ended']})" if value["ended"] else ""
         line = f"{study}: {value['state']}{ended} · {counts} · {duration(value['seconds'])}"
         console.print(line, soft_wrap=True)
+        if value["waiting"]:
+            console.print(f"{value['waiting']} enqueued points wait")
         for best in value["best_by_stratum"]:
             where = "".join(f" {path}={item}" for path, item in best["stratum"].items())
             console.print(f"best{where}: {study}/{best['trial']} {best['value']:.3f}")
@@ -137,6 +139,7 @@ def _load(study: str, home: Path | None, store: str | None) -> tuple[Store, Stud
 def _status(store: Store, record: StudyRecord) -> dict[str, Any]:
     """Return the status of a study: running, complete, or interrupted and resumable."""
     from ss3d.store.lease import is_held
+    from ss3d.study.enqueued import num_waiting
     from ss3d.trial.history import read_ended
 
     counts = Counter(trial.state for trial in record.trials)
@@ -162,6 +165,7 @@ def _status(store: Store, record: StudyRecord) -> dict[str, Any]:
         "state": state,
         "counts": {name: counts[name] for name in names},
         "budget": target,
+        "waiting": num_waiting(store, record.name, [trial.spec for trial in record.trials]),
         "ended": ended,
         "best": best[0] if best else None,
         "best_by_stratum": best,

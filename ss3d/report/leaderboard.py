@@ -225,10 +225,12 @@ def _marked(gain: PairedGain | None) -> str:
 
 
 def _varied(rows: Sequence[Row]) -> list[str]:
-    """Return the strata and the parameters with more than one value, strata first."""
-    values: dict[str, set[str]] = {}
-    for row in rows:
-        for path, value in {**row.stratum, **row.params}.items():
-            values.setdefault(path, set()).add(str(value))
+    """Return the strata and the parameters with more than one value, strata first.
+
+    A parameter that not all trials have, has one more value.
+    """
+    known = [{**row.stratum, **row.params} for row in rows]
+    paths = dict.fromkeys(path for values in known for path in values)
+    values = {path: {str(one.get(path)) for one in known} for path in paths}
     strata = {path for row in rows for path in row.stratum}
     return [path for path, seen in values.items() if len(seen) > 1 or path in strata]

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from optuna.trial import FrozenTrial
+
 from ss3d.errors import RefusedError
 from ss3d.settings import Settings
 from ss3d.store import layout
@@ -27,6 +29,7 @@ from ss3d.study.proposer import Proposer, ready_keys
 from ss3d.study.pruners import make_rule
 from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
+from ss3d.study.samplers import as_founder
 from ss3d.study.sessions import SessionClock, read_past
 from ss3d.study.spool import Spool
 from ss3d.study.spool_watch import SpoolWatch
@@ -126,7 +129,7 @@ class _Session:
         self._board = Board(study.space, rule, study.target, decided, self._ledger)
         self._clock = SessionClock(self._board, self._ledger, store, study.name)
         data_hash = study.spec["data"]["content_hash"]
-        self._proposer = Proposer(self._board, store, study.name, data_hash)
+        self._proposer = Proposer(self._board, store, study.name, data_hash, _earlier(study))
         self._claims = Claims(self._board, store)
         self._spool = Spool(settings.cache_dir, store.address, settings.spool_bytes)
         self._spool_watch = SpoolWatch(self._board, self._spool)
@@ -225,6 +228,12 @@ class _Session:
 def _end(record: TrialRecord) -> float:
     """Return when a trial ended; what is open comes last."""
     return record.result.finished_at if record.result else math.inf
+
+
+def _earlier(study: Study) -> list[FrozenTrial]:
+    """Return the trials of other studies that the sampler learns from."""
+    metric = study.space.objective.metric
+    return [as_founder(frozen_trial(r.spec, r.result, metric)) for r in study.warm]
 
 
 def _show_earlier(study: Study, agreement: Agreement, projector: Projector) -> None:

@@ -12,9 +12,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from ss3d.config import TrialConfig, field_marks, unknown_path
 from ss3d.errors import ConfigError
 from ss3d.study.brackets import num_brackets
+from ss3d.study.conditions import Combination, complete
 from ss3d.study.parameter import MOST_PROBES, Parameter, Value, thin
 from ss3d.study.rungs import first_rung
-from ss3d.study.tables import Hyperband, NoPruner, Patience, Pruner, Tables
+from ss3d.study.tables import (
+    Genetic,
+    Gp,
+    Hyperband,
+    NoPruner,
+    Patience,
+    Pruner,
+    Sampler,
+    Tables,
+    Tpe,
+)
 from ss3d.study.toml_lines import TomlFile
 from ss3d.trial.records import VALIDATION_METRICS
 
@@ -23,9 +34,6 @@ _MOST_OF_A_PAIR = 32
 _FEWEST_BRACKETS = 2
 _FEWEST_MEMORIES = 4
 """Times that the phase should last longer than the teacher's memory 1 / (1 - ema_decay)."""
-
-Combination = Mapping[str, tuple[str, Value]]
-"""By path: the key in the file and the value."""
 
 
 def check_metric(file: TomlFile, metric: str) -> None:
@@ -59,17 +67,34 @@ def check_paths(file: TomlFile, tables: Tables, base: TrialConfig) -> None:
             raise file.error(("parameters", path), "has no effect: semi.enabled = false in [base]")
 
 
-def check_values(file: TomlFile, base: TrialConfig, parameters: Sequence[Parameter]) -> None:
+def check_values(
+    file: TomlFile,
+    base: TrialConfig,
+    parameters: Sequence[Parameter],
+    factors: Sequence[Parameter],
+    given: Mapping[str, Value],
+) -> None:
     """Build the configuration of every value and of every pair of values.
 
-    Of a whole parameter with very many values the ends and an even sample are taken.
+    Of a whole parameter with very many values the ends and an even sample are taken. Values are
+    tried where their conditions hold, and not at all with those that exclude them.
+
+    Args:
+        file: for the lines of errors.
+        base: configuration of one arm.
+        parameters: of the file.
+        factors: arm and replicate, where there is more than one.
+        given: the arm, if there are arms.
 
     Raises:
         ConfigError: one is not valid; with the line of the parameter that does not fit.
     """
-    start = {p.path: next(p.range.probes()) for p in parameters}
-    for combination in _combinations(parameters):
-        _check(file, base, start, combination)
+    fixed = {path: ("", value) for path, value in given.items()}
+    names = {factor.path for factor in factors}
+    for tried in _combinations(parameters):
+        held = complete({**fixed, **tried}, [*parameters, *factors])
+        own = {path: probe for path, probe in held.items() if path not in names}
+        _check(file, base, own, tried)
 
 
 def check_pruner(
@@ -86,8 +111,9 @@ def check_pruner(
     Raises:
         ConfigError: with the line.
     """
-    varied = [p.range.probes() for p in parameters if p.path == "semi.epochs"]
-    epochs = max([int(v) for probes in varied for _, v in probes] or [a.semi.epochs for a in arms])
+    varied = [p for p in parameters if p.path == "semi.epochs"]
+    fixed = [arm.semi.epochs for arm in arms if not varied or varied[0].when]
+    epochs = max([*fixed, *(int(v) for p in varied for _, v in p.range.probes())])
     phase = f"semi.epochs = {epochs}"
     if isinstance(pruner, NoPruner):
         return
@@ -104,6 +130,22 @@ def check_pruner(
                 f"second would begin at epoch {first * factor} of {phase}; lower it or use asha"
             )
             raise file.error(("pruner", "reduction_factor"), message)
+
+
+def settle_sampler(file: TomlFile, sampler: Sampler, parameters: Sequence[Parameter]) -> Sampler:
+    """Return a sampler with every keyword decided.
+
+    Raises:
+        ConfigError: TPE can model groups of parameters only together; with the line.
+    """
+    if not isinstance(sampler, Tpe):
+        return sampler
+    if sampler.group and not sampler.multivariate:
+        raise file.error(("sampler", "group"), "got true, expected multivariate = true with it")
+    is_wanted = sampler.multivariate and any(p.when for p in parameters)
+    return sampler.model_copy(
+        update={"group": is_wanted if sampler.group is None else sampler.group}
+    )
 
 
 def late_teacher(base: TrialConfig, parameters: Sequence[Parameter]) -> str | None:
@@ -123,6 +165,26 @@ def late_teacher(base: TrialConfig, parameters: Sequence[Parameter]) -> str | No
     )
 
 
+def unlearned(sampler: Sampler, parameters: Sequence[Parameter], trials: int) -> str | None:
+    """Return a note on what a sampler chooses at random, though it could learn elsewhere.
+
+    Args:
+        sampler: `[sampler]`.
+        parameters: of the space.
+        trials: of a stratum.
+    """
+    if isinstance(sampler, Genetic) and sampler.population_size >= trials:
+        return (
+            f"sampler: the first generation has population_size = {sampler.population_size} "
+            f"complete trials, a stratum {trials} at most: all values will be random"
+        )
+    conditional = [p.path for p in parameters if p.when]
+    if isinstance(sampler, Gp | Genetic) and conditional:
+        paths = ", ".join(conditional)
+        return f"sampler {sampler.name} chooses parameters with conditions at random: {paths}"
+    return None
+
+
 def split_message(error: ConfigError) -> tuple[str, str]:
     """Return the path that a configuration error is about, and what it says."""
     path, _, message = str(error).splitlines()[0].partition(": ")
@@ -140,8 +202,7 @@ def _combinations(parameters: Sequence[Parameter]) -> Iterator[Combination]:
             yield dict(zip((one, two), pair, strict=True))
 
 
-def _check(file: TomlFile, base: TrialConfig, start: Combination, tried: Combination) -> None:
-    held = {**start, **tried}
+def _check(file: TomlFile, base: TrialConfig, held: Combination, tried: Combination) -> None:
     try:
         base.override({path: value for path, (_, value) in held.items()})
     except ConfigError as error:

@@ -54,7 +54,7 @@ def seal(space: Space, number: int, proposal: Proposal) -> TrialSpec:
         params=proposal.params,
         distributions=proposal.distributions,
         stratum=space.stratum(number),
-        config=space.base.override(proposal.params),
+        config=space.configure(proposal.params),
         pretrain_key="k",
         code_version="c",
         data_hash="d",

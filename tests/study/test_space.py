@@ -123,7 +123,8 @@ def test_a_seed_in_the_base_stays() -> None:
         ),
         (
             BASE + '[sampler]\nname = "gpp"\n' + EMA,
-            "x.toml:3: sampler: got name 'gpp', expected 'tpe', 'random'",
+            "x.toml:3: sampler: got name 'gpp', expected 'tpe', 'random', "
+            "'gp', 'nsgaii', 'nsgaiii', 'qmc', 'grid'",
         ),
         (
             BASE + "[budget]\ntrials = 0\n" + EMA,
