@@ -64,6 +64,8 @@ class Board:
         self.loss = ""
         """Why a job was lost for good by nothing of its own, if one was: the session must end."""
         self._deaths: Counter[str] = Counter()
+        self._num_open = 0
+        """Trials whose result is not in the store."""
         self._judge = Judge(space, rule, decided, self.events.put)
         self._ledger = ledger
         self._backlog = Backlog(space, ledger, self.trials, self.shared, target)
@@ -71,8 +73,8 @@ class Board:
     def next_number(self) -> int | None:
         """Return the number of the trial to propose now; None if enough of them wait."""
         with self.changed:
-            open_trials = sum(not entry.is_committed for entry in self.trials.values())
-            has_room = open_trials < self.slots + 1 and self._backlog.may_propose(self.spent())
+            is_full = self._num_open > self.slots
+            has_room = not is_full and self._backlog.may_propose(self.spent())
             return len(self.trials) if has_room else None
 
     def history(self) -> Sequence[FrozenTrial]:
@@ -93,6 +95,7 @@ class Board:
             entry = Entry(spec, frozen_trial(spec, None, metric))
             entry.keep(reports)
             self.trials[spec.trial] = entry
+            self._num_open += 1
             self._judge.see(entry)
             self._ledger.book(Work.of("trial", spec), entry.reports.values())
             self._need(spec, ready)
@@ -244,6 +247,7 @@ class Board:
         with self.changed:
             entry = self.trials[trial]
             entry.frozen = frozen_trial(entry.spec, result, self.space.objective.metric)
+            self._num_open -= not entry.is_committed
             entry.is_committed = True
             self.changed.notify_all()
 

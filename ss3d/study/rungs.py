@@ -67,14 +67,15 @@ class SuccessiveHalving:
 
     def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
         """Compare at first_rung * factor^k."""
-        if not self._is_rung(epoch):
+        if not self.is_rung(epoch):
             return None
         at_rung = {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
         ordered = sorted(_place(value) for value in at_rung.values())
         cutoff = ordered[max(len(ordered) // self.factor, 1) - 1]
         return _compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
 
-    def _is_rung(self, epoch: int) -> bool:
+    def is_rung(self, epoch: int) -> bool:
+        """Return whether trials are compared at an epoch."""
         rung = self.first_rung
         while rung < epoch:
             rung *= self.factor
@@ -94,12 +95,14 @@ class MedianRule:
 
     def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
         """Compare the best value so far with the median of complete trials at this epoch."""
+        if epoch < self.first_rung:
+            return None
         others = {
             t: c.values[epoch]
             for t, c in curves.items()
             if c.is_complete and t != trial and not math.isnan(c.values.get(epoch, math.nan))
         }
-        if epoch < self.first_rung or len(others) < self.min_trials:
+        if len(others) < self.min_trials:
             return None
         own = _best(curves[trial], 0, epoch)
         cutoff = statistics.median(others.values())
