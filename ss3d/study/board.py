@@ -17,10 +17,10 @@ from ss3d.study.backlog import Backlog
 from ss3d.study.budget import Spent
 from ss3d.study.entries import Entry, KeyState, Shared
 from ss3d.study.events import Ended, Event, Reported, Sealed, SharedEvent
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Job, Progress
 from ss3d.study.judge import Judge
 from ss3d.study.ledger import Ledger, Work
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision, Rule
 from ss3d.study.space import Space
 from ss3d.trial.records import EpochReport, SharedRecord, TrialRecord, TrialResult, TrialSpec

@@ -17,11 +17,11 @@ from ss3d.store.protocol import Store
 from ss3d.study.board import Board
 from ss3d.study.definition import Request, Study, define_study, extend_budget
 from ss3d.study.environment import prepare_environment
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Place
 from ss3d.study.journal import Journal
 from ss3d.study.ledger import Ledger
 from ss3d.study.live import Snapshot, take_snapshot, why_ended
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.proposer import Proposer, ready_keys
 from ss3d.study.pruners import make_rule
 from ss3d.study.reconcile import Agreement, reconcile

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ss3d.errors import ConfigError
 from ss3d.report.leaderboard import Objective, by_stratum, objective_of
-from ss3d.study.proposals import frozen_trial
+from ss3d.study.frozen import frozen_trial
 from ss3d.trial.records import StudyRecord, TrialRecord
 
 MIN_TRIALS = 10

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ss3d.config import canonical_json
 from ss3d.study.entries import Entry
 from ss3d.study.events import Decided
-from ss3d.study.proposals import curve_of
+from ss3d.study.frozen import curve_of
 from ss3d.study.rungs import Curve, Decision, Rule, explain
 from ss3d.study.space import Space
 from ss3d.trial.records import TrialSpec

@@ -8,9 +8,7 @@ died would have proposed.
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,21 +19,14 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
     distribution_to_json,
-    json_to_distribution,
 )
 from optuna.trial import FrozenTrial, TrialState
 
 from ss3d.errors import ConfigError
+from ss3d.study.frozen import quiet, without
 from ss3d.study.parameter import Choices, FloatRange, IntRange, Range, Value
 from ss3d.study.space import Space
 from ss3d.study.tables import Random, Tpe
-from ss3d.trial.records import EpochReport, TrialResult, TrialSpec
-
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
 
 _TRIES = 200
 """How often the sampler is asked for values that fit together."""
@@ -64,11 +55,11 @@ def propose(space: Space, history: Sequence[FrozenTrial], number: int) -> Propos
         ConfigError: the sampler finds no values that fit together.
     """
     stratum = space.stratum(number)
-    with _quiet():
+    with quiet():
         study = optuna.create_study(
             direction=space.objective.direction, sampler=_sampler(space, number)
         )
-        study.add_trials([_without(t, stratum) for t in history if _is_in(t, stratum)])
+        study.add_trials([without(t, stratum) for t in history if _is_in(t, stratum)])
         free = {p.path: _distribution(p.range) for p in space.parameters if p.path not in stratum}
         asked = _ask_valid(space, study, free, stratum)
     ranges = {p.path: p.range for p in space.parameters}
@@ -80,32 +71,6 @@ def propose(space: Space, history: Sequence[FrozenTrial], number: int) -> Propos
         distributions={path: distribution_to_json(d) for path, d in all_distributions.items()},
         system_attrs=dict(study.trials[-1].system_attrs),
     )
-
-
-def frozen_trial(spec: TrialSpec, result: TrialResult | None, metric: str) -> FrozenTrial:
-    """Return a trial of the store as Optuna knows it; running until there is a result."""
-    state = _STATES[result.state] if result else TrialState.RUNNING
-    curve = curve_of(result.reports, metric) if result else {}
-    value = result.values.get(metric) if result and state.is_finished() else None
-    with _quiet():
-        return optuna.trial.create_trial(
-            state=state,
-            value=None if state is TrialState.FAIL else value,
-            params=spec.attrs["internal"],
-            distributions={p: json_to_distribution(d) for p, d in spec.distributions.items()},
-            intermediate_values=curve,
-            user_attrs={"trial": spec.trial, "stratum": spec.stratum},
-            system_attrs=spec.attrs["system"],
-        )
-
-
-def curve_of(reports: Iterable[EpochReport], metric: str) -> dict[int, float]:
-    """Return the objective of the teacher-student epochs by epoch; epoch 0 is not one."""
-    return {
-        report.epoch: report.metrics[metric]
-        for report in reports
-        if report.phase == "semi" and report.epoch > 0 and metric in report.metrics
-    }
 
 
 def _ask_valid(
@@ -172,26 +137,3 @@ def _to_value(of: Range, internal: Value) -> Value:
 
 def _is_in(trial: FrozenTrial, stratum: Mapping[str, Value]) -> bool:
     return all(trial.params.get(path) == value for path, value in stratum.items())
-
-
-def _without(trial: FrozenTrial, stratum: Mapping[str, Value]) -> FrozenTrial:
-    """Return a trial without the values that its stratum fixes: the sampler must not model them."""
-    if not stratum:
-        return trial
-    return optuna.trial.create_trial(
-        state=trial.state,
-        value=trial.value,
-        params={p: v for p, v in trial.params.items() if p not in stratum},
-        distributions={p: d for p, d in trial.distributions.items() if p not in stratum},
-        intermediate_values=trial.intermediate_values,
-        system_attrs=trial.system_attrs,
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Optuna's notices about experimental features that we chose on purpose."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield

@@ -15,9 +15,9 @@ from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.study.board import Board
 from ss3d.study.events import Decided, Ended, Event, Reported, Sealed, SharedEvent
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.journal import Journal
 from ss3d.study.patience import GaveUpError, patiently, put_once
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision
 from ss3d.trial.records import SCHEMA, SharedRecord, TrialRecord
 

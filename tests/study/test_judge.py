@@ -12,8 +12,8 @@ from test_pruners import EPOCHS, RULES, Replay, coarse, replays
 
 from ss3d.study.entries import Entry
 from ss3d.study.events import Decided
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.judge import Judge
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision, Rule
 from ss3d.study.space import Space
 from ss3d.trial.records import EpochReport

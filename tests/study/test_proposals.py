@@ -6,8 +6,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from ss3d.errors import ConfigError
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.parameter import IntRange, Parameter
-from ss3d.study.proposals import Proposal, frozen_trial, propose
+from ss3d.study.proposals import Proposal, propose
 from ss3d.study.space import Space, parse_space
 from ss3d.study.toml_lines import TomlFile
 from ss3d.trial.records import EpochReport, TrialResult, TrialSpec, TrialStatus
