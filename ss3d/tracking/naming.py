@@ -9,7 +9,6 @@ from typing import Any
 
 from ss3d.config import P2, UNSUP, TrialConfig, field_marks
 from ss3d.report.leaderboard import (
-    Objective,
     describe_values,
     duration,
     leaderboard,
@@ -17,6 +16,7 @@ from ss3d.report.leaderboard import (
 )
 from ss3d.store.layout import SharedKind
 from ss3d.tracking.statuses import Status
+from ss3d.trial.objectives import Objective, objectives_of
 from ss3d.trial.records import SharedRecord, StudyRecord, TrialRecord
 
 NOTE = "mlflow.note.content"
@@ -40,7 +40,8 @@ _SHARED: dict[SharedKind, tuple[str, str]] = {
     "control": ("Supervised control", "are measured against it"),
 }
 _STUDY_TABLES = (
-    "objective", "sampler", "pruner", "budget", "seed", "parameters", "strata", "arms", "controls",
+    "objective", "constraints", "sampler", "pruner", "budget", "seed", "parameters", "strata",
+    "arms", "controls",
 )  # fmt: skip
 
 
@@ -164,7 +165,7 @@ def view_tag(spec: Mapping[str, Any]) -> dict[str, str]:
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": [
-            f"metrics.`{objective.metric}`",
+            *(f"metrics.`{metric}`" for metric in objectives_of(spec).metrics),
             "metrics.`val/gain`",
             *(f"params.`{path}`" for path in spec.get("parameters", {})),
             "tags.`ss3d.state`",

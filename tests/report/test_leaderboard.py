@@ -48,13 +48,13 @@ def test_a_row_tells_value_gain_epochs_and_seconds() -> None:
 def test_the_objective_comes_from_the_study() -> None:
     spec = {"objective": {"metric": "val/f_score", "direction": "maximize"}}
     assert objective_of(spec) == Objective("val/f_score", minimize=False)
-    assert objective_of({}) == Objective("val/cd_l1", minimize=True)
+    assert objectives_of({}) == Objective("val/cd_l1", minimize=True)
 
 
 def test_the_table_shows_strata_and_what_varies_only() -> None:
     console = Console(file=io.StringIO(), width=160)
     study = make_study(VALUES)
-    console.print(leaderboard_table(leaderboard(study), objective_of({})))
+    console.print(leaderboard_table(leaderboard(study), objectives_of({})))
     text = console.file.getvalue()
     assert " r0.1" in text
     assert "fixed" not in text
@@ -72,11 +72,11 @@ def test_gains_over_controls_have_a_column_with_a_mark() -> None:
         "t00003": None,
     }
     rows = leaderboard(study)
-    console.print(leaderboard_table(rows, objective_of({}), over_control=gains))
+    console.print(leaderboard_table(rows, objectives_of({}), over_control=gains))
     text = console.file.getvalue()
     for words in ("vs control", "+0.500 +", "-0.500 -", "+0.100 ="):
         assert words in text
-    console.print(leaderboard_table(rows, objective_of({})))
+    console.print(leaderboard_table(rows, objectives_of({})))
     assert console.file.getvalue().count("vs control") == 1
 
 
