@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -86,7 +87,7 @@ def draw(snapshot: Snapshot, study: str, metric: str) -> RenderableType:
     return Group(
         head,
         *refused,
-        ProgressBar(total=snapshot.target, completed=ended),
+        Padding(ProgressBar(total=snapshot.target, completed=ended), 0),  # alone, it ends no line
         *(_best(best, metric) for best in snapshot.best),
         _table(snapshot, metric),
     )

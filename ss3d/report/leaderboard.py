@@ -157,8 +157,10 @@ def leaderboard_table(
         table.add_column("front", justify="right")
     for name in ("trial", "state"):
         table.add_column(name, no_wrap=True)
+    metrics = objectives.metrics
+    headings = metrics if len(metrics) == 1 else [name.replace("/", "/\n") for name in metrics]
     gains = ["gain"] if over_control is None else ["gain", "vs control"]
-    for name in (*objectives.metrics, *gains, "epochs", "time"):
+    for name in (*headings, *gains, "epochs", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("parameters")
     for before, row in zip([None, *rows], rows, strict=False):
@@ -171,7 +173,7 @@ def leaderboard_table(
             *(["" if row.front is None else str(row.front)] if objectives.are_several else []),
             row.trial,
             _state(row),
-            *(_number(row.values.get(metric)) for metric in objectives.metrics),
+            *(_number(row.values.get(metric)) for metric in metrics),
             "" if row.gain is None else f"{row.gain:+.3f}",
             *([] if over_control is None else [_marked(over_control.get(row.trial))]),
             str(row.epochs),

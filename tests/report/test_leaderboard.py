@@ -5,7 +5,6 @@ from report_records import make_study
 from rich.console import Console
 
 from ss3d.report.leaderboard import (
-    Objective,
     duration,
     leaderboard,
     leaderboard_table,
@@ -13,6 +12,7 @@ from ss3d.report.leaderboard import (
     short,
 )
 from ss3d.report.paired_gain import PairedGain
+from ss3d.trial.objectives import Objective, objectives_of
 
 VALUES = [("complete", 0.1, 12.0), ("complete", 0.2, 9.0), ("pruned", 0.1, 5.0)]
 
@@ -48,7 +48,7 @@ def test_a_row_tells_value_gain_epochs_and_seconds() -> None:
 def test_the_objective_comes_from_the_study() -> None:
     spec = {"objective": {"metric": "val/f_score", "direction": "maximize"}}
     assert objective_of(spec) == Objective("val/f_score", minimize=False)
-    assert objectives_of({}) == Objective("val/cd_l1", minimize=True)
+    assert objective_of({}) == Objective("val/cd_l1", minimize=True)
 
 
 def test_the_table_shows_strata_and_what_varies_only() -> None:

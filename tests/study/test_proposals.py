@@ -11,9 +11,11 @@ from ss3d.study.parameter import IntRange, Parameter
 from ss3d.study.proposals import Proposal, propose
 from ss3d.study.space import Space, parse_space
 from ss3d.study.toml_lines import TomlFile
+from ss3d.trial.objectives import objectives_of
 from ss3d.trial.records import EpochReport, TrialResult, TrialSpec, TrialStatus
 
 METRIC = "val/cd_l1"
+OBJECTIVES = objectives_of({})
 TEXT = """
 strata = ["data.labeled_ratio"]
 [study]

@@ -11,6 +11,7 @@ from ss3d.store.directory import DirectoryStore
 from ss3d.study.reconcile import reconcile
 from ss3d.study.space import Space, parse_space
 from ss3d.study.toml_lines import TomlFile
+from ss3d.trial.objectives import objectives_of
 
 TEXT = """
 [base]
@@ -26,6 +27,7 @@ type = "categorical"
 choices = [1, 2]
 """
 METRIC = "val/cd_l1"
+OBJECTIVES = objectives_of({})
 
 
 @pytest.fixture(scope="module")

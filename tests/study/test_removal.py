@@ -28,6 +28,7 @@ from ss3d.store.protocol import Store
 from ss3d.study.reconcile import reconcile
 from ss3d.study.removal import delete_study, deletion_order, measure_study
 from ss3d.trial.history import list_studies, load_study_record
+from ss3d.trial.objectives import objectives_of
 
 
 @pytest.fixture
