@@ -45,7 +45,7 @@ class Judge:
         values = {epoch: self._sign * value for epoch, value in curve.items()}
         outcomes = {} if self._objectives.are_plain else outcomes_of(reports, self._objectives)
         stratum = self._curves.setdefault(canonical_json(entry.spec.stratum), {})
-        stratum[entry.spec.trial] = Curve(values, entry.state == "complete", outcomes)
+        stratum[entry.spec.trial] = Curve(values, entry.state == "complete", outcomes=outcomes)
 
     def decide(self, entry: Entry, epochs: list[int]) -> Decision | None:
         """Judge a trial at the epochs it brought; after a stop, later epochs do not count."""

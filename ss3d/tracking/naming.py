@@ -195,7 +195,7 @@ def _trial_note(record: TrialRecord) -> str:
         lines.append(f"Reason: {result.reason}")
     if result is not None and result.values:
         values = ", ".join(f"`{name}` = {value:.4g}" for name, value in result.values.items())
-        lines.append(f"Objective: {values} after {record.reports[-1].epoch} epochs.")
+        lines.append(f"At the end: {values} after {record.reports[-1].epoch} epochs.")
     lines.append(f"Epoch 0 is the pretrained state `{spec.pretrain_key[:8]}`.")
     lines.append(f"Again, in one process: `ss3d rerun {address} --check`")
     return "\n\n".join(lines)
