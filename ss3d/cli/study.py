@@ -22,19 +22,16 @@ from ss3d.cli.inspection import (
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.config import canonical_json
-from ss3d.errors import ServiceError
-from ss3d.report.leaderboard import (
-    duration,
-    leaderboard,
-    leaderboard_table,
-    standing,
-)
+from ss3d.errors import ConfigError, ServiceError
+from ss3d.report.leaderboard import duration, leaderboard, leaderboard_table, standing
 from ss3d.settings import Settings, load_settings
 from ss3d.store import layout
 from ss3d.trial.objectives import objectives_of
 
 if TYPE_CHECKING:
+    from ss3d.report.leaderboard import Row
     from ss3d.store.protocol import Store
+    from ss3d.trial.objectives import Objectives
     from ss3d.trial.records import StudyRecord
 
 app = typer.Typer()
@@ -86,6 +83,10 @@ def trials(
     parquet: Annotated[
         Path | None, typer.Option("--parquet", metavar="FILE", help="Write the columns of --csv.")
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Picture of the Pareto front: front.png or .pdf."),
+    ] = None,
     home: HomeOption = None,
     store: StoreOption = None,
     as_json: JsonFlag = False,
@@ -102,6 +103,7 @@ def trials(
       ss3d trials quickstart
       ss3d trials quickstart --csv > trials.csv
       ss3d trials quickstart --parquet trials.parquet
+      ss3d trials pareto -o front.png
     """
     from ss3d.report.gains import has_controls
     from ss3d.report.gains_tables import gains_as_values
@@ -121,6 +123,8 @@ def trials(
         value["mlflow_run_id"] = run_ids.get(value["trial"])
     if parquet is not None:
         _write_parquet(parquet, _columns(values))
+    if output is not None:
+        _draw_front(output, rows, objectives, study)
 
     def say() -> None:
         if as_csv:
@@ -129,10 +133,20 @@ def trials(
         column = {name: known.over_control.gain for name, known in gains.items()}
         shown = column if is_controlled else None
         console.print(leaderboard_table(rows, objectives, study, over_control=shown))
-        if parquet is not None:
-            console.print(f"written: {parquet}", highlight=False, soft_wrap=True)
+        for path in filter(None, (parquet, output)):
+            console.print(f"written: {path}", highlight=False, soft_wrap=True)
 
     emit(values, as_json, say)
+
+
+def _draw_front(output: Path, rows: list[Row], objectives: Objectives, study: str) -> None:
+    from ss3d.report.front_plot import FORMATS, draw_front
+
+    if output.suffix not in FORMATS:
+        raise ConfigError(f"--output: got {output.name!r}, expected {', '.join(FORMATS)}")
+    if not objectives.are_several:
+        raise ConfigError(f"--output: study {study} has one objective, so there is no front")
+    draw_front(output, rows, objectives, study)
 
 
 def _load(study: str, home: Path | None, store: str | None) -> tuple[Store, StudyRecord]:

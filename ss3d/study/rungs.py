@@ -78,11 +78,12 @@ class SuccessiveHalving:
         if not self._is_rung(epoch):
             return None
         outcomes = {t: c.outcomes[epoch] for t, c in curves.items() if epoch in c.outcomes}
-        at_rung = places(outcomes) if outcomes else _values_at(curves, epoch)
+        front = fronts(outcomes) if outcomes else {}
+        at_rung = places(outcomes, front) if outcomes else _values_at(curves, epoch)
         ordered = sorted(_place(value) for value in at_rung.values())
         cutoff = ordered[max(len(ordered) // self.factor, 1) - 1]
         decision = _compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
-        return replace(decision, front=fronts(outcomes)[trial]) if outcomes else decision
+        return replace(decision, front=front.get(trial))
 
     def _is_rung(self, epoch: int) -> bool:
         rung = self.first_rung

@@ -7,12 +7,16 @@ constraints comes after all fronts, the smaller violation first.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+_PLANE = 2
+"""Losses up to which one sweep finds all fronts."""
 
 
 class Outcome(NamedTuple):
@@ -52,13 +56,16 @@ def first_front(outcomes: Mapping[str, Outcome]) -> set[str]:
     return {name for name, losses in feasible.items() if losses in best}
 
 
-def places(outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+def places(outcomes: Mapping[str, Outcome], found: Mapping[str, int]) -> dict[str, float]:
     """Return the place of each outcome, from 1: by front, and within it where it is least crowded.
 
     Equally crowded ones go by their first loss. Equal outcomes have equal places, so that nothing
     depends on the order of arrival; the place of a violation without measure is NaN.
+
+    Args:
+        outcomes: by name.
+        found: their fronts.
     """
-    found = fronts(outcomes)
     members: dict[int, set[tuple[float, ...]]] = {}
     for name, outcome in outcomes.items():
         if outcome.violation <= 0:
@@ -84,6 +91,27 @@ def _fronts(losses: NDArray[np.float64]) -> NDArray[np.int_]:
     if len(losses) == 0:
         return np.zeros(0, dtype=int)
     distinct, place = np.unique(losses, axis=0, return_inverse=True)
+    found = _sweep(distinct) if distinct.shape[1] <= _PLANE else _peel(distinct)
+    return found[place.reshape(-1)]
+
+
+def _sweep(distinct: NDArray[np.float64]) -> NDArray[np.int_]:
+    """Return the fronts of distinct rows of one or two losses, in lexicographic order.
+
+    A row belongs to the first front whose latest row has the larger last loss: in two dimensions
+    no earlier row of that front dominates it then. Takes n log n steps.
+    """
+    latest: list[float] = []
+    found = []
+    for loss in distinct[:, 1:].sum(axis=1).tolist():
+        front = bisect.bisect_right(latest, loss)
+        latest[front : front + 1] = [loss]
+        found.append(front + 1)
+    return np.array(found, dtype=int)
+
+
+def _peel(distinct: NDArray[np.float64]) -> NDArray[np.int_]:
+    """Return the fronts of distinct rows, in lexicographic order, by taking off one by one."""
     found = np.zeros(len(distinct), dtype=int)
     rest = np.arange(len(distinct))
     front = 0
@@ -91,7 +119,7 @@ def _fronts(losses: NDArray[np.float64]) -> NDArray[np.int_]:
         front += 1
         found[_undominated(distinct, rest)] = front
         rest = rest[found[rest] == 0]
-    return found[place.reshape(-1)]
+    return found
 
 
 def _undominated(distinct: NDArray[np.float64], rest: NDArray[np.int_]) -> list[int]:

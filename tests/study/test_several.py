@@ -423,5 +423,8 @@ def test_commands_and_the_api_show_fronts_and_what_is_infeasible(home: Path) -> 
     assert list(table.loc["t00002", [CD, SCORE, MEMORY]]) == [4.0, 0.75, 1.0]
     assert list(table["feasible"]) == [True, False, True, True, True]
     assert list(table["front"].fillna(0)) == [1, 0, 1, 2, 1]
+    picture = home / "front.png"
+    assert str(picture) in say("trials", "x", "-o", str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG")
     say("cost", "x")
     say("compare", "x", "x")

@@ -71,7 +71,7 @@ def test_within_a_front_the_least_crowded_comes_first_as_in_optuna(
     known: dict[str, Outcome],
 ) -> None:
     """Without ties: between equal values Optuna goes by the order of arrival."""
-    found, order = fronts(known), places(known)
+    found, order = fronts(known), places(known, fronts(known))
     for front in set(found.values()):
         names = [name for name in known if found[name] == front]
         trials = [create_trial(values=list(known[name].losses)) for name in names]
@@ -87,12 +87,14 @@ def test_places_depend_on_the_outcomes_and_not_on_their_order(
     known: dict[str, Outcome], data: st.DataObject
 ) -> None:
     shuffled = dict(data.draw(st.permutations(list(known.items()))))
-    assert repr(places(known)) == repr({name: places(shuffled)[name] for name in known})
+    assert repr(places(known, fronts(known))) == repr(
+        {name: places(shuffled, fronts(shuffled))[name] for name in known}
+    )
 
 
 @given(known=outcomes())
 def test_a_better_front_is_a_better_place_and_equals_share_one(known: dict[str, Outcome]) -> None:
-    found, order = fronts(known), places(known)
+    found, order = fronts(known), places(known, fronts(known))
     for one in known:
         if math.isinf(known[one].violation):
             assert math.isnan(order[one])
@@ -115,7 +117,7 @@ def test_a_front_of_four_by_hand() -> None:
         "too big": Outcome((0.0, 0.0), 0.25),
     }
     assert fronts(known) == dict(zip(known, (1, 1, 1, 1, 2, 3), strict=True))
-    assert places(known) == dict(zip(known, (1, 4, 3, 2, 5, 6), strict=True))
+    assert places(known, fronts(known)) == dict(zip(known, (1, 4, 3, 2, 5, 6), strict=True))
 
 
 @pytest.mark.parametrize(
