@@ -23,7 +23,7 @@ from ss3d.trial.history import load_study_spec, read_budget
 from ss3d.trial.records import SCHEMA, TrialRecord
 from ss3d.trial.spec import describe_code
 
-_TABLES = ("base", "parameters", "objective", "sampler", "pruner", "resources")
+_TABLES = ("base", "parameters", "sampler", "pruner", "resources")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _create(store: Store, request: Request, is_local: bool) -> Study:
         "arms": tree.get("arms", []),
         "points": tree.get("points", []),
         "warm": copy_trials(store, name, space, manifest.content_hash, request.warm_from),
-        "objective": space.objective.model_dump(),
+        **space.objectives.as_spec(),
         "sampler": space.sampler.model_dump(),
         "pruner": space.pruner.model_dump(),
         "strata": tree.get("strata", []),

@@ -20,11 +20,11 @@ from ss3d.study.board import Board
 from ss3d.study.claims import Claims
 from ss3d.study.definition import Request, Study, define_study, extend_budget
 from ss3d.study.environment import prepare_environment
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Place
 from ss3d.study.journal import Journal
 from ss3d.study.ledger import Ledger
 from ss3d.study.live import Snapshot, take_snapshot, why_ended
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.proposer import Proposer, ready_keys
 from ss3d.study.pruners import make_rule
 from ss3d.study.reconcile import Agreement, reconcile
@@ -119,9 +119,10 @@ class _Session:
         self._interrupted = interrupted
         self._started = time.monotonic()
         self._shown = 0.0
-        objective = study.space.objective
-        agreement = reconcile(store, study.name, objective.metric)
-        journal = Journal(settings.study_journal, study.name, objective.direction)
+        objectives = study.space.objectives
+        agreement = reconcile(store, study.name, objectives)
+        directions = [one.direction for one in objectives.all]
+        journal = Journal(settings.study_journal, study.name, directions)
         self._ledger = Ledger(study.space, read_past(store, study.name))
         for record in agreement.shared:
             self._ledger.learn(record)
@@ -168,8 +169,8 @@ class _Session:
 
     def _begin(self, agreement: Agreement, journal: Journal) -> None:
         """Put all trials of earlier sessions on the board and say what was found."""
-        metric = self._study.space.objective.metric
-        told = journal.agree([frozen_trial(r.spec, r.result, metric) for r in agreement.trials])
+        objectives = self._study.space.objectives
+        told = journal.agree([frozen_trial(r.spec, r.result, objectives) for r in agreement.trials])
         for record in sorted(agreement.trials, key=_end):
             ready = ready_keys(self._store, record.spec)
             if record.result:
@@ -232,8 +233,8 @@ def _end(record: TrialRecord) -> float:
 
 def _earlier(study: Study) -> list[FrozenTrial]:
     """Return the trials of other studies that the sampler learns from."""
-    metric = study.space.objective.metric
-    return [as_founder(frozen_trial(r.spec, r.result, metric)) for r in study.warm]
+    objectives = study.space.objectives
+    return [as_founder(frozen_trial(r.spec, r.result, objectives)) for r in study.warm]
 
 
 def _show_earlier(study: Study, agreement: Agreement, projector: Projector) -> None:

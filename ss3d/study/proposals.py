@@ -7,32 +7,24 @@ died would have proposed.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from ss3d.errors import ConfigError
 from ss3d.study.conditions import in_order
 from ss3d.study.distributions import distribution, suggest, to_internal, to_value
 from ss3d.study.fixed import Point
+from ss3d.study.frozen import quiet, without
 from ss3d.study.grid import cells, next_cell
 from ss3d.study.parameter import Value
 from ss3d.study.samplers import carried, make_sampler, restore
 from ss3d.study.space import Space
 from ss3d.study.tables import Grid
-from ss3d.trial.records import EpochReport, TrialResult, TrialSpec
-
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
 
 _TRIES = 200
 """How often the sampler is asked for values that fit together."""
@@ -66,16 +58,17 @@ def propose(
         ConfigError: the sampler finds no values that fit together.
     """
     stratum = space.stratum(number)
-    own = [_without(t, stratum) for t in history if _is_in(t, stratum)]
+    own = [without(t, stratum) for t in history if _is_in(t, stratum)]
     fixed = fixed or space.point(number) or {}
     wanted = {path: value for path, value in fixed.items() if path not in stratum}
     if isinstance(space.sampler, Grid):
         tried = [trial.params for trial in own]
         wanted = next_cell(cells(space.parameters, stratum), tried, wanted, space.seed)
-    with _quiet():
+    with quiet():
         free = {p.path: distribution(p.range) for p in space.parameters if p.path not in stratum}
         sampler = make_sampler(space.sampler, space.seed, number, space.place(number), free)
-        study = optuna.create_study(direction=space.objective.direction, sampler=sampler)
+        directions = [one.direction for one in space.objectives.all]
+        study = optuna.create_study(directions=directions, sampler=sampler)
         study.add_trials(own)
         restore(study)
         internal = {**stratum, **_ask_valid(space, study, wanted, stratum)}
@@ -88,32 +81,6 @@ def propose(
         distributions={path: distribution_to_json(distribution(ranges[path])) for path in paths},
         system_attrs=system_attrs,
     )
-
-
-def frozen_trial(spec: TrialSpec, result: TrialResult | None, metric: str) -> FrozenTrial:
-    """Return a trial of the store as Optuna knows it; running until there is a result."""
-    state = _STATES[result.state] if result else TrialState.RUNNING
-    curve = curve_of(result.reports, metric) if result else {}
-    value = result.values.get(metric) if result and state.is_finished() else None
-    with _quiet():
-        return optuna.trial.create_trial(
-            state=state,
-            value=None if state is TrialState.FAIL else value,
-            params=spec.attrs["internal"],
-            distributions={p: json_to_distribution(d) for p, d in spec.distributions.items()},
-            intermediate_values=curve,
-            user_attrs={"trial": spec.trial, "stratum": spec.stratum},
-            system_attrs=spec.attrs["system"],
-        )
-
-
-def curve_of(reports: Iterable[EpochReport], metric: str) -> dict[int, float]:
-    """Return the objective of the teacher-student epochs by epoch; epoch 0 is not one."""
-    return {
-        report.epoch: report.metrics[metric]
-        for report in reports
-        if report.phase == "semi" and report.epoch > 0 and metric in report.metrics
-    }
 
 
 def _ask_valid(
@@ -164,26 +131,3 @@ def _values(space: Space, internal: Mapping[str, Value]) -> dict[str, Value]:
 
 def _is_in(trial: FrozenTrial, stratum: Mapping[str, Value]) -> bool:
     return all(trial.params.get(path) == value for path, value in stratum.items())
-
-
-def _without(trial: FrozenTrial, stratum: Mapping[str, Value]) -> FrozenTrial:
-    """Return a trial without the values that its stratum fixes: the sampler must not model them."""
-    if not stratum:
-        return trial
-    return optuna.trial.create_trial(
-        state=trial.state,
-        values=trial.values,
-        params={p: v for p, v in trial.params.items() if p not in stratum},
-        distributions={p: d for p, d in trial.distributions.items() if p not in stratum},
-        intermediate_values=trial.intermediate_values,
-        system_attrs=trial.system_attrs,
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Optuna's notices about experimental features that we chose on purpose."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield

@@ -23,16 +23,17 @@ from ss3d.study.grid import cells, check_grid
 from ss3d.study.parameter import Choices, Parameter, Value
 from ss3d.study.ranges import read_parameter
 from ss3d.study.soundness import (
-    check_metric,
+    check_objectives,
     check_paths,
     check_pruner,
     check_values,
     settle_sampler,
     split_message,
 )
-from ss3d.study.tables import Budget, Grid, Objective, Pruner, Resources, Sampler, Tables
+from ss3d.study.tables import Budget, Grid, Pruner, Resources, Sampler, Tables
 from ss3d.study.toml_lines import TomlFile
 from ss3d.study.when import read_conditions
+from ss3d.trial.objectives import Objective, Objectives, objectives_of
 
 _TRIALS = 32
 """Budget of a space that states none and in which something is searched."""
@@ -53,7 +54,7 @@ class Space:
     design: Design
     controls: bool
     """Whether complete trials are measured against supervised controls."""
-    objective: Objective
+    objectives: Objectives
     sampler: Sampler
     pruner: Pruner
     num_trials: int
@@ -63,6 +64,11 @@ class Space:
     text: str
     points: tuple[Point, ...] = ()
     """Come first, in order, in every stratum that agrees with them."""
+
+    @property
+    def objective(self) -> Objective:
+        """Return the primary objective."""
+        return self.objectives.primary
 
     def configure(self, values: Mapping[str, Value]) -> TrialConfig:
         """Return a trial's configuration.
@@ -138,7 +144,7 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
     seed = tables.study.seed if seed is None else seed
     base = _read_base(file, tables.base, seed)
     parameters = tuple(read_parameter(file, path, t) for path, t in tables.parameters.items())
-    check_metric(file, tables.objective.metric)
+    check_objectives(file, tables)
     check_paths(file, tables, base)
     design = _read_design(file, tables, base, seed)
     factors = design.factors()
@@ -163,7 +169,12 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
         strata=strata,
         design=design,
         controls=tables.controls,
-        objective=tables.objective,
+        objectives=objectives_of(
+            {
+                "objective": [one.model_dump() for one in tables.objective],
+                "constraints": [one.model_dump(exclude_none=True) for one in tables.constraints],
+            }
+        ),
         sampler=settle_sampler(file, tables.sampler, parameters),
         pruner=tables.pruner,
         num_trials=tables.budget.trials or (_TRIALS if has_search else len(strata)),
@@ -188,13 +199,17 @@ def _read_tables(file: TomlFile) -> Tables:
     for table, default in (("sampler", "tpe"), ("pruner", "asha")):
         if isinstance(tree.get(table), dict):
             tree[table] = {"name": default, **tree[table]}
+    is_one = isinstance(tree.get("objective"), dict)
+    if is_one:
+        tree["objective"] = [tree["objective"]]
     try:
         return Tables.model_validate(tree)
     except ValidationError as error:
         fault = error.errors()[0]
         table, *keys = map(str, fault["loc"])
-        if table in Tables.model_fields and Tables.model_fields[table].discriminator:
-            keys = keys[1:]  # without the variant's name
+        has_variants = table in Tables.model_fields and Tables.model_fields[table].discriminator
+        if has_variants or (table == "objective" and is_one):
+            keys = keys[1:]  # without the variant's name, or the place of the only objective
         location = (table, *keys)
         raise file.error(location, _explain(fault)) from error
 

@@ -97,15 +97,17 @@ def _check_alike(spec: Mapping[str, Any], space: Space, content_hash: str) -> No
         raise RefusedError(f"--warm-from {name}: has other parameters: {', '.join(differing)}")
     if other.design.arms != space.design.arms:
         raise RefusedError(f"--warm-from {name}: has other arms of the same names")
-    if other.objective != space.objective:
+    if other.objectives != space.objectives:
         raise RefusedError(
-            f"--warm-from {name}: its objective is {_describe(other)}, "
-            f"that of this study {_describe(space)}"
+            f"--warm-from {name}: it searches for {_describe(other)}, "
+            f"this study for {_describe(space)}"
         )
 
 
 def _describe(space: Space) -> str:
-    return f"{space.objective.direction} {space.objective.metric}"
+    objectives = space.objectives
+    words = [f"{one.direction} {one.metric}" for one in objectives.all]
+    return ", ".join(words + [f"under {one.as_spec()}" for one in objectives.constraints])
 
 
 def _key(study: str, other: str, sha256: str) -> str:

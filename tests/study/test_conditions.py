@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_proposals import METRIC, finish, seal
+from test_proposals import METRIC, OBJECTIVES, finish, seal
 
 from ss3d.errors import ConfigError
-from ss3d.report.leaderboard import leaderboard, leaderboard_table, objective_of
+from ss3d.report.leaderboard import leaderboard, leaderboard_table
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.importance import importances
-from ss3d.study.proposals import frozen_trial, propose
+from ss3d.study.proposals import propose
 from ss3d.study.sharing import count_shared, keyed_ranges
 from ss3d.study.soundness import unlearned
 from ss3d.study.space import Space, parse_space
@@ -72,7 +73,7 @@ def play(space: Space, count: int) -> list[TrialRecord]:
         result = finish(spec, "complete", 9.0, value_of(spec))
         spec, result = spec.from_json(spec.to_json()), result.from_json(result.to_json())
         records.append(TrialRecord(spec=spec, result=result, reports=result.reports))
-        history.append(frozen_trial(spec, result, METRIC))
+        history.append(frozen_trial(spec, result, OBJECTIVES))
     return records
 
 
@@ -104,7 +105,7 @@ def test_a_trial_has_the_parameters_whose_conditions_hold(sampler: str) -> None:
         for path in ("model.num_heads", "semi.fp_magnitude"):
             assert spec.config.flatten()[path] == params.get(path, base[path])
     assert {"model.num_heads" in record.spec.params for record in records} == {True, False}
-    again = [frozen_trial(r.spec, r.result, METRIC) for r in records[:10]]
+    again = [frozen_trial(r.spec, r.result, OBJECTIVES) for r in records[:10]]
     assert propose(space, again, 10).params == records[10].spec.params
 
 
@@ -243,6 +244,6 @@ def test_tables_and_importances_cope_with_missing_parameters() -> None:
     record = StudyRecord(name="x", spec=spec, trials=trials, shared=())
     rows = leaderboard(record)
     assert len(rows) == 30
-    assert leaderboard_table(rows, objective_of(spec), "x").row_count == 30
+    assert leaderboard_table(rows, OBJECTIVES, "x").row_count == 30
     (part,) = importances(record)
     assert {p.path for p in part.parameters} >= {"model.decoder", "semi.fp_mode", "semi.ema_decay"}

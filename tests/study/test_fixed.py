@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from test_board import make_board, progress
-from test_proposals import METRIC, finish, seal
+from test_proposals import METRIC, OBJECTIVES, finish, seal
 from typer.testing import CliRunner
 
 from ss3d.cli.main import app
@@ -21,8 +21,9 @@ from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.study.board import Board
 from ss3d.study.enqueued import WaitingPoints, enqueue, num_waiting, used
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Progress
-from ss3d.study.proposals import frozen_trial, propose
+from ss3d.study.proposals import propose
 from ss3d.study.proposer import Proposer
 from ss3d.study.space import Space, parse_space
 from ss3d.study.toml_lines import TomlFile
@@ -78,7 +79,7 @@ def test_points_come_first_in_every_stratum_that_agrees() -> None:
     for number in range(8):
         spec = seal(space, number, propose(space, history, number))
         specs.append(spec)
-        history.append(frozen_trial(spec, finish(spec, "complete", 9.0, 1.0), METRIC))
+        history.append(frozen_trial(spec, finish(spec, "complete", 9.0, 1.0), OBJECTIVES))
     first, second, third = (
         [{**s.params, **s.stratum} for s in specs[n : n + 2]] for n in (0, 2, 4)
     )

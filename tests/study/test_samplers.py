@@ -12,10 +12,11 @@ import optuna
 import pytest
 from optuna.samplers import NSGAIIISampler, NSGAIISampler
 from optuna.trial import FrozenTrial
-from test_proposals import METRIC, finish, seal
+from test_proposals import OBJECTIVES, finish, seal
 
 from ss3d.errors import ConfigError
-from ss3d.study.proposals import Proposal, frozen_trial, propose
+from ss3d.study.frozen import frozen_trial
+from ss3d.study.proposals import Proposal, propose
 from ss3d.study.samplers import as_founder
 from ss3d.study.space import Space, parse_space
 from ss3d.study.toml_lines import TomlFile
@@ -106,7 +107,7 @@ def play(space: Space, count: int, end: Finish) -> list[tuple[TrialSpec, TrialRe
     for number in range(count):
         spec = seal(space, number, propose(space, history, number))
         played.append((spec, end(spec, number)))
-        history.append(frozen_trial(*played[-1], METRIC))
+        history.append(frozen_trial(*played[-1], OBJECTIVES))
     return played
 
 
@@ -116,7 +117,7 @@ def stored(played: Sequence[tuple[TrialSpec, TrialResult | None]]) -> list[Froze
         frozen_trial(
             TrialSpec.from_json(spec.to_json()),
             TrialResult.from_json(result.to_json()) if result else None,
-            METRIC,
+            OBJECTIVES,
         )
         for spec, result in played
     ]

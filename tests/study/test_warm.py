@@ -13,7 +13,8 @@ from ss3d.data.procedural import prepare_procedural
 from ss3d.errors import CheckpointError, ConfigError, RefusedError
 from ss3d.store.directory import DirectoryStore
 from ss3d.study.definition import Request, Study, define_study
-from ss3d.study.proposals import frozen_trial, propose
+from ss3d.study.frozen import frozen_trial
+from ss3d.study.proposals import propose
 from ss3d.study.removal import delete_study
 from ss3d.study.samplers import as_founder
 from ss3d.trial.history import load_study_record
@@ -58,7 +59,9 @@ def test_finished_trials_are_copied_and_outlive_their_study(
     study = start(store, write_space(TPE + HEADS), data_folder)
     assert [(w["study"], w["trials"]) for w in study.spec["warm"]] == [("earlier", 5)]
     assert [(t.spec, t.result) for t in study.warm] == [(t.spec, t.result) for t in copied]
-    history = [as_founder(frozen_trial(t.spec, t.result, "val/cd_l1")) for t in study.warm]
+    history = [
+        as_founder(frozen_trial(t.spec, t.result, study.space.objectives)) for t in study.warm
+    ]
     assert propose(study.space, history, 0).params != propose(study.space, [], 0).params
     delete_study(store, "earlier")
     resumed = define_study(store, Request(name="later", resume=True))
@@ -99,7 +102,7 @@ def test_a_study_learns_from_the_same_studies_for_ever(
         (
             HEADS + '[objective]\nmetric = "val/f_score"\ndirection = "maximize"\n',
             RefusedError,
-            "its objective is minimize val/cd_l1, that of this study maximize val/f_score",
+            "it searches for minimize val/cd_l1, this study for maximize val/f_score",
         ),
         ('[sampler]\nname = "qmc"\n' + HEADS, ConfigError, "no effect with sampler qmc"),
     ],
