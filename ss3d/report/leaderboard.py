@@ -134,6 +134,8 @@ def leaderboard_table(
 ) -> Table:
     """Return a leaderboard for the terminal; it fits 80 columns, parameters by their codes.
 
+    Several metrics take the room of gain and time.
+
     Args:
         rows: in order.
         objectives: what they are ordered by.
@@ -158,9 +160,10 @@ def leaderboard_table(
     for name in ("trial", "state"):
         table.add_column(name, no_wrap=True)
     metrics = objectives.metrics
-    headings = metrics if len(metrics) == 1 else [name.replace("/", "/\n") for name in metrics]
-    gains = ["gain"] if over_control is None else ["gain", "vs control"]
-    for name in (*headings, *gains, "epochs", "time"):
+    is_narrow = len(metrics) == 1
+    headings = metrics if is_narrow else [name.replace("/", "/\n") for name in metrics]
+    gains = ["gain"] * is_narrow + ["vs control"] * (over_control is not None)
+    for name in (*headings, *gains, "epochs", *["time"] * is_narrow):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("parameters")
     for before, row in zip([None, *rows], rows, strict=False):
@@ -174,10 +177,10 @@ def leaderboard_table(
             row.trial,
             _state(row),
             *(_number(row.values.get(metric)) for metric in metrics),
-            "" if row.gain is None else f"{row.gain:+.3f}",
+            *["" if row.gain is None else f"{row.gain:+.3f}"] * is_narrow,
             *([] if over_control is None else [_marked(over_control.get(row.trial))]),
             str(row.epochs),
-            duration(row.seconds),
+            *[duration(row.seconds)] * is_narrow,
             describe_values(values) + reason,
             style="bold" if 1 in (row.rank, row.front) else None,
         )

@@ -33,7 +33,7 @@ def frozen_trial(
     state = _STATES[result.state] if result else TrialState.RUNNING
     known = result.values if result and state is not TrialState.FAIL else {}
     values = [known[one.metric] for one in objectives.all if one.metric in known]
-    has_curve = result is not None and not objectives.are_several
+    reports = result.reports if result and not objectives.are_several else ()
     with quiet():
         return optuna.trial.create_trial(
             state=state,
@@ -41,9 +41,7 @@ def frozen_trial(
             constraints=objectives.excesses(known) if known else None,
             params=spec.attrs["internal"],
             distributions={p: json_to_distribution(d) for p, d in spec.distributions.items()},
-            intermediate_values=curve_of(result.reports, objectives.primary.metric)
-            if has_curve
-            else {},
+            intermediate_values=curve_of(reports, objectives.primary.metric),
             user_attrs={"trial": spec.trial, "stratum": spec.stratum},
             system_attrs=spec.attrs["system"],
         )

@@ -174,7 +174,8 @@ def explain(decision: Decision) -> str:
             f"{decision.cutoff:.4g}"
         )
     rank = f"rank {decision.rank} of {len(decision.peers)}"
-    return f"{start}, {rank}, cutoff {decision.cutoff:.4g}"
+    unit = "" if decision.front is None else "rank "
+    return f"{start}, {rank}, cutoff {unit}{decision.cutoff:.4g}"
 
 
 def _compare(

@@ -194,7 +194,7 @@ def test_rungs_compare_fronts_and_a_decision_says_so(space: Space) -> None:
     ]
     assert records[3].result is not None
     assert records[3].result.reason == (
-        "stopped by asha/2 at epoch 1: front 2, rank 4 of 4, cutoff 2"
+        "stopped by asha/2 at epoch 1: front 2, rank 4 of 4, cutoff rank 2"
     )
 
 
