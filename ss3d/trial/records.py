@@ -29,7 +29,15 @@ VALIDATION_METRICS = (
     "val/cd_l2",
     "val/f_score",
 )
-"""What every report of a teacher-student epoch carries: an objective is one of these."""
+"""What every report of a teacher-student epoch measures on the validation models."""
+
+COST_METRICS = (
+    "model/parameters",
+    "system/latency_ms",
+    "system/memory_mib",
+    "system/epoch_s",
+)
+"""What every report of a teacher-student epoch says of the network's and the epoch's cost."""
 
 
 class Record(BaseModel):
@@ -74,6 +82,12 @@ class EpochReport(Record):
     digest: str
     """sha256 of the student's weights after the epoch."""
 
+    def value(self, metric: str) -> float | None:
+        """Return a metric, those of `system` under `system/…`; None if it was not measured."""
+        if metric.startswith("system/"):
+            return self.system.get(metric.removeprefix("system/"))
+        return self.metrics.get(metric)
+
 
 class TrialSpec(Record):
     """What is sealed before a trial starts: spec.json."""
@@ -111,7 +125,7 @@ class TrialResult(Record):
     trial: str
     state: TrialStatus
     values: dict[str, float]
-    """The objectives at the last epoch."""
+    """The objectives and what constraints are about, at the last epoch."""
     reports: tuple[EpochReport, ...]
     seconds: float
     attempt: int
