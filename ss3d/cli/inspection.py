@@ -64,8 +64,11 @@ def why(
     def say() -> None:
         table = Table("epoch", "rule", "value", "cutoff", "rank", "of", "stopped", title=trial)
         for d in decisions:
-            numbers = (f"{d['value']:.4f}", f"{d['cutoff']:.4f}", str(d["rank"]))
-            row = (str(d["rung"]), d["rule"], *numbers, str(len(d["peers"])))
+            if d.get("front") is None:
+                compared = (f"{d['value']:.4f}", f"{d['cutoff']:.4f}")
+            else:  # of several objectives or under constraints, places are compared
+                compared = (f"front {d['front']}", f"rank {d['cutoff']:.0f}")
+            row = (str(d["rung"]), d["rule"], *compared, str(d["rank"]), str(len(d["peers"])))
             table.add_row(*row, "yes" if d["stop"] else "no")
         console.print(table)
         console.print(f"{trial}: {record.state}{f': {reason}' if reason else ''}")

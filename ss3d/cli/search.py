@@ -160,6 +160,7 @@ def _summary(study: str, snapshot: Snapshot) -> dict[str, Any]:
         },
         "best": [
             {"trial": best.trial, "value": best.value, "stratum": best.stratum}
+            | ({} if best.num_front is None else {"front_size": best.num_front})
             for best in snapshot.best
         ],
         "seconds": snapshot.seconds,
@@ -173,7 +174,8 @@ def _say_end(study: str, snapshot: Snapshot) -> None:
 
     for best in snapshot.best:
         where = "".join(f" {path}={value}" for path, value in best.stratum.items())
-        console.print(f"best{where}: {study}/{best.trial} {best.value:.3f}")
+        others = "" if best.num_front is None else f", one of {best.num_front} on its front"
+        console.print(f"best{where}: {study}/{best.trial} {best.value:.3f}{others}")
     ended = why_ended(snapshot)
     console.print(Text(f"ended: {ended}{f' · {snapshot.left}' if snapshot.left else ''}"))
     console.print(f"next: ss3d trials {study} · ss3d promote {study} --model NAME · ss3d ui")

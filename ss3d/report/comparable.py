@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ss3d.errors import ConfigError, RefusedError
-from ss3d.report.leaderboard import Objective, objective_of
+from ss3d.report.leaderboard import objective_of
+from ss3d.trial.objectives import Objective
 from ss3d.trial.records import StudyRecord, TrialRecord
 
 _RATIO = "data.labeled_ratio"

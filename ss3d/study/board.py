@@ -80,8 +80,7 @@ class Board:
             reports: that an earlier attempt left in the store.
         """
         with self.changed:
-            metric = self.space.objective.metric
-            entry = Entry(spec, frozen_trial(spec, None, metric))
+            entry = Entry(spec, frozen_trial(spec, None, self.space.objectives))
             entry.keep(reports)
             self.trials[spec.trial] = entry
             self._judge.see(entry)
@@ -99,14 +98,14 @@ class Board:
         If it is complete, it still needs its control.
         """
         with self.changed:
-            entry = Entry(spec, frozen_trial(spec, result, self.space.objective.metric))
+            entry = Entry(spec, frozen_trial(spec, result, self.space.objectives))
             entry.keep(result.reports)
             entry.state, entry.reason, entry.is_committed = result.state, result.reason, True
             entry.attempt, entry.finished_at = result.attempt, result.finished_at
             self.trials[spec.trial] = entry
             self._judge.see(entry)
             self._ledger.book(Work.of("trial", spec), entry.reports.values())
-            self._ledger.finish(spec, self._final_value(entry))
+            self._finish(entry)
             if entry.state == "complete" and spec.control_key not in ready:
                 self._need(spec, ready)
                 self._backlog.want_control(spec)
@@ -191,20 +190,20 @@ class Board:
         """Take note that a trial's result is in the store: the sampler may see it now."""
         with self.changed:
             entry = self.trials[trial]
-            entry.frozen = frozen_trial(entry.spec, result, self.space.objective.metric)
+            entry.frozen = frozen_trial(entry.spec, result, self.space.objectives)
             entry.is_committed = True
             self.changed.notify_all()
 
     def record(self, trial: str) -> TrialRecord:
         """Return a trial as it is now; with its result as soon as the store has it."""
         with self.changed:
-            return self.trials[trial].record(self.space.objective.metric)
+            return self.trials[trial].record(self.space.objectives)
 
     def ended(self, trial: str) -> tuple[TrialSpec, TrialResult]:
         """Return the result of a trial that ended, which the store does not have yet."""
         with self.changed:
             entry = self.trials[trial]
-            return entry.spec, entry.result(self.space.objective.metric)
+            return entry.spec, entry.result(self.space.objectives)
 
     def shared_record(self, key: str) -> SharedRecord:
         """Return a shared pretrained state or control as far as it got."""
@@ -256,7 +255,7 @@ class Board:
 
     def _close(self, entry: Entry) -> None:
         entry.finished_at = time.time()
-        self._ledger.finish(entry.spec, self._final_value(entry))
+        self._finish(entry)
         self.events.put(Ended(entry.spec.trial))
 
     def _keep_reports(self, entry: Entry, progress: Progress) -> None:
@@ -265,7 +264,9 @@ class Board:
         self._ledger.book(Work.of("trial", entry.spec), entry.reports.values())
         self._judge.see(entry)
 
-    def _final_value(self, entry: Entry) -> float | None:
-        """Return the objective of a complete trial."""
-        metric = self.space.objective.metric
-        return entry.result(metric).values.get(metric) if entry.state == "complete" else None
+    def _finish(self, entry: Entry) -> None:
+        """Let a trial that ended count for the budget, and for the best if it is complete."""
+        if entry.state == "complete":
+            objectives = self.space.objectives
+            entry.outcome = objectives.outcome(entry.result(objectives).values)
+        self._ledger.finish(entry.spec, entry.outcome)

@@ -21,7 +21,7 @@ from ss3d.trial.history import load_study_spec, read_budget
 from ss3d.trial.records import SCHEMA
 from ss3d.trial.spec import describe_code
 
-_TABLES = ("base", "parameters", "objective", "sampler", "pruner", "resources")
+_TABLES = ("base", "parameters", "sampler", "pruner", "resources")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _create(store: Store, request: Request, is_local: bool) -> Study:
         "seed": space.seed,
         **{table: tree.get(table, {}) for table in _TABLES},
         "arms": tree.get("arms", []),
-        "objective": space.objective.model_dump(),
+        **space.objectives.as_spec(),
         "sampler": space.sampler.model_dump(),
         "pruner": space.pruner.model_dump(),
         "strata": tree.get("strata", []),

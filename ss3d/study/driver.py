@@ -114,9 +114,10 @@ class _Session:
         self._interrupted = interrupted
         self._started = time.monotonic()
         self._shown = 0.0
-        objective = study.space.objective
-        agreement = reconcile(store, study.name, objective.metric)
-        journal = Journal(settings.study_journal, study.name, objective.direction)
+        objectives = study.space.objectives
+        agreement = reconcile(store, study.name, objectives)
+        directions = [one.direction for one in objectives.all]
+        journal = Journal(settings.study_journal, study.name, directions)
         self._ledger = Ledger(study.space, read_past(store, study.name))
         for record in agreement.shared:
             self._ledger.learn(record)
@@ -156,8 +157,8 @@ class _Session:
 
     def _begin(self, agreement: Agreement, journal: Journal) -> None:
         """Put all trials of earlier sessions on the board and say what was found."""
-        metric = self._study.space.objective.metric
-        told = journal.agree([frozen_trial(r.spec, r.result, metric) for r in agreement.trials])
+        objectives = self._study.space.objectives
+        told = journal.agree([frozen_trial(r.spec, r.result, objectives) for r in agreement.trials])
         for record in sorted(agreement.trials, key=_end):
             ready = ready_keys(self._store, record.spec)
             if record.result:

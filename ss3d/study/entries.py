@@ -9,6 +9,8 @@ from typing import Literal
 from optuna.trial import FrozenTrial
 
 from ss3d.store.layout import SharedKind
+from ss3d.trial.dominance import Outcome
+from ss3d.trial.objectives import Objectives
 from ss3d.trial.records import (
     EpochReport,
     SharedRecord,
@@ -33,25 +35,27 @@ class Entry:
     reason: str = ""
     finished_at: float = 0.0
     is_committed: bool = False
+    outcome: Outcome | None = None
+    """Of a complete trial."""
 
     def keep(self, reports: Iterable[EpochReport]) -> None:
         """Add reports; the newer one of an epoch holds."""
         self.reports |= {(report.phase, report.epoch): report for report in reports}
 
-    def record(self, metric: str) -> TrialRecord:
+    def record(self, objectives: Objectives) -> TrialRecord:
         """Return the trial as it is now; with its result as soon as the store has it."""
-        result = self.result(metric) if self.is_committed else None
+        result = self.result(objectives) if self.is_committed else None
         return TrialRecord(spec=self.spec, result=result, reports=self._ordered())
 
-    def result(self, metric: str) -> TrialResult:
+    def result(self, objectives: Objectives) -> TrialResult:
         """Return the result of a trial that ended."""
         reports = self._ordered()
-        has_value = self.state != "failed" and reports and metric in reports[-1].metrics
+        has_values = self.state != "failed" and reports
         return TrialResult(
             study=self.spec.study,
             trial=self.spec.trial,
             state=self.state,
-            values={metric: reports[-1].metrics[metric]} if has_value else {},
+            values=objectives.measured(reports[-1]) if has_values else {},
             reports=reports,
             seconds=seconds_of(reports),
             attempt=self.attempt,

@@ -11,6 +11,8 @@ from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from ss3d.study.parameter import Value
+from ss3d.trial.dominance import Outcome
+from ss3d.trial.objectives import Objectives
 from ss3d.trial.records import EpochReport, TrialResult, TrialSpec
 
 _STATES = {
@@ -20,18 +22,26 @@ _STATES = {
 }
 
 
-def frozen_trial(spec: TrialSpec, result: TrialResult | None, metric: str) -> FrozenTrial:
-    """Return a trial of the store as Optuna knows it; running until there is a result."""
+def frozen_trial(
+    spec: TrialSpec, result: TrialResult | None, objectives: Objectives
+) -> FrozenTrial:
+    """Return a trial of the store as Optuna knows it; running until there is a result.
+
+    With several objectives it has no intermediate values: Optuna's samplers rank pruned trials by
+    them, which they can for one objective only. Pruned trials then rank after all complete ones.
+    """
     state = _STATES[result.state] if result else TrialState.RUNNING
-    curve = curve_of(result.reports, metric) if result else {}
-    value = result.values.get(metric) if result and state.is_finished() else None
+    known = result.values if result and state is not TrialState.FAIL else {}
+    values = [known[one.metric] for one in objectives.all if one.metric in known]
+    reports = result.reports if result and not objectives.are_several else ()
     with quiet():
         return optuna.trial.create_trial(
             state=state,
-            value=None if state is TrialState.FAIL else value,
+            values=values or None,
+            constraints=objectives.excesses(known) if known else None,
             params=spec.attrs["internal"],
             distributions={p: json_to_distribution(d) for p, d in spec.distributions.items()},
-            intermediate_values=curve,
+            intermediate_values=curve_of(reports, objectives.primary.metric),
             user_attrs={"trial": spec.trial, "stratum": spec.stratum},
             system_attrs=spec.attrs["system"],
         )
@@ -40,9 +50,20 @@ def frozen_trial(spec: TrialSpec, result: TrialResult | None, metric: str) -> Fr
 def curve_of(reports: Iterable[EpochReport], metric: str) -> dict[int, float]:
     """Return the objective of the teacher-student epochs by epoch; epoch 0 is not one."""
     return {
-        report.epoch: report.metrics[metric]
+        report.epoch: value
         for report in reports
-        if report.phase == "semi" and report.epoch > 0 and metric in report.metrics
+        if report.phase == "semi"
+        and report.epoch > 0
+        and (value := report.value(metric)) is not None
+    }
+
+
+def outcomes_of(reports: Iterable[EpochReport], objectives: Objectives) -> dict[int, Outcome]:
+    """Return what several objectives and constraints make of the teacher-student epochs."""
+    return {
+        report.epoch: objectives.outcome(objectives.measured(report))
+        for report in reports
+        if report.phase == "semi" and report.epoch > 0
     }
 
 
@@ -52,7 +73,7 @@ def without(trial: FrozenTrial, stratum: Mapping[str, Value]) -> FrozenTrial:
         return trial
     return optuna.trial.create_trial(
         state=trial.state,
-        value=trial.value,
+        values=trial.values,
         params={p: v for p, v in trial.params.items() if p not in stratum},
         distributions={p: d for p, d in trial.distributions.items() if p not in stratum},
         intermediate_values=trial.intermediate_values,

@@ -32,12 +32,14 @@ class Journal:
     Args:
         path: the journal file, which all studies of a home share.
         name: of the study.
-        direction: `minimize` or `maximize`.
+        directions: of the objectives in order.
     """
 
-    def __init__(self, path: Path, name: str, direction: Literal["minimize", "maximize"]) -> None:
+    def __init__(
+        self, path: Path, name: str, directions: Sequence[Literal["minimize", "maximize"]]
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._path, self._name, self._direction = path, name, direction
+        self._path, self._name, self._directions = path, name, list(directions)
         self._study: optuna.Study | None = None
         """None while nothing is copied."""
 
@@ -85,7 +87,7 @@ class Journal:
         return optuna.create_study(
             storage=self._storage,
             study_name=self._name,
-            direction=self._direction,
+            directions=self._directions,
             load_if_exists=True,
         )
 
@@ -97,8 +99,9 @@ class Journal:
             return
         for epoch, value in sorted(trial.intermediate_values.items()):
             storage.set_trial_intermediate_value(trial_id, epoch, value)
-        values = None if trial.value is None else [trial.value]
-        storage.set_trial_state_values(trial_id, trial.state, values)
+        for metric, excess in trial.constraints.items():
+            storage.set_trial_system_attr(trial_id, f"constraints:{metric}", excess)
+        storage.set_trial_state_values(trial_id, trial.state, trial.values)
 
     @contextmanager
     def _until_an_error(self) -> Iterator[None]:
@@ -111,4 +114,5 @@ class Journal:
 
 
 def _facts(trial: FrozenTrial) -> tuple[object, ...]:
-    return trial.state, trial.params, trial.value, trial.intermediate_values
+    facts = (trial.state, trial.params, trial.values, trial.intermediate_values)
+    return *facts, trial.constraints

@@ -57,7 +57,8 @@ def propose(space: Space, history: Sequence[FrozenTrial], number: int) -> Propos
     stratum = space.stratum(number)
     with quiet():
         study = optuna.create_study(
-            direction=space.objective.direction, sampler=_sampler(space, number)
+            directions=[one.direction for one in space.objectives.all],
+            sampler=_sampler(space, number),
         )
         study.add_trials([without(t, stratum) for t in history if _is_in(t, stratum)])
         free = {p.path: _distribution(p.range) for p in space.parameters if p.path not in stratum}

@@ -112,7 +112,7 @@ class Recorder:
         key = layout.trial(spec.study, trial, "result.json")
         patiently(lambda: put_once(self._store, key, result.to_json()), self._ended)
         self._board.committed(trial, result)
-        frozen = frozen_trial(spec, result, self._board.space.objective.metric)
+        frozen = frozen_trial(spec, result, self._board.space.objectives)
         self._journal.finish(layout.trial_number(trial), frozen)
         self._show(trial)
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
+
+from ss3d.trial.dominance import Outcome, fronts, places
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The objective of one trial, lower is better, by epoch."""
+    """The primary objective of one trial, lower is better, by epoch."""
 
     values: Mapping[int, float]
     is_complete: bool = False
+    outcomes: Mapping[int, Outcome] = field(default_factory=dict)
+    """By epoch too, where one number does not say it all: several objectives, or constraints."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,15 @@ class Decision:
     rung: int
     """Epoch at which trials were compared."""
     value: float
+    """The objective; where several objectives or constraints count, the place among the peers."""
     cutoff: float
     """Worst value that goes on; of patience, what the value had to be better than."""
     rank: int
     """Place of the trial among all that were compared, from 1."""
     peers: tuple[str, ...]
     """The trials it was compared with, itself included."""
+    front: int | None = None
+    """The trial's non-dominated rank among its peers, from 1, where places are compared."""
 
 
 Curves = Mapping[str, Curve]
@@ -59,7 +66,8 @@ class SuccessiveHalving:
     """Asynchronous successive halving: of all that reached a rung, the best 1/factor go on.
 
     With fewer than `factor` trials at a rung the best one goes on (Optuna's rule). Decisions are
-    made at arrival and never taken back.
+    made at arrival and never taken back. Where several objectives or constraints count, the best
+    are the first in NSGA-II's order: by front, and within a front where it is least crowded.
     """
 
     first_rung: int
@@ -69,10 +77,13 @@ class SuccessiveHalving:
         """Compare at first_rung * factor^k."""
         if not self._is_rung(epoch):
             return None
-        at_rung = {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
+        outcomes = {t: c.outcomes[epoch] for t, c in curves.items() if epoch in c.outcomes}
+        front = fronts(outcomes) if outcomes else {}
+        at_rung = places(outcomes, front) if outcomes else _values_at(curves, epoch)
         ordered = sorted(_place(value) for value in at_rung.values())
         cutoff = ordered[max(len(ordered) // self.factor, 1) - 1]
-        return _compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
+        decision = _compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
+        return replace(decision, front=front.get(trial))
 
     def _is_rung(self, epoch: int) -> bool:
         rung = self.first_rung
@@ -151,7 +162,8 @@ def first_rung(epochs: int) -> int:
 
 def explain(decision: Decision) -> str:
     """Return a decision to stop in one line."""
-    start = f"stopped by {decision.rule} at epoch {decision.rung}: {decision.value:.4g}"
+    start = f"stopped by {decision.rule} at epoch {decision.rung}: "
+    start += f"{decision.value:.4g}" if decision.front is None else f"front {decision.front}"
     if decision.rule.startswith(_PATIENCE):
         epochs = decision.rule.removeprefix(_PATIENCE)
         return (
@@ -159,7 +171,8 @@ def explain(decision: Decision) -> str:
             f"{decision.cutoff:.4g}"
         )
     rank = f"rank {decision.rank} of {len(decision.peers)}"
-    return f"{start}, {rank}, cutoff {decision.cutoff:.4g}"
+    unit = "" if decision.front is None else "rank "
+    return f"{start}, {rank}, cutoff {unit}{decision.cutoff:.4g}"
 
 
 def _compare(
@@ -175,6 +188,10 @@ def _compare(
         rank=1 + sum(_place(other) < _place(value) for other in values.values()),
         peers=tuple(sorted(values)),
     )
+
+
+def _values_at(curves: Curves, epoch: int) -> dict[str, float]:
+    return {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
 
 
 def _best(curve: Curve, after: int, last: int) -> float:

@@ -14,9 +14,9 @@ from ss3d.errors import ConfigError
 from ss3d.study.brackets import num_brackets
 from ss3d.study.parameter import MOST_PROBES, Parameter, Value, thin
 from ss3d.study.rungs import first_rung
-from ss3d.study.tables import Hyperband, NoPruner, Patience, Pruner, Tables
-from ss3d.study.toml_lines import TomlFile
-from ss3d.trial.records import VALIDATION_METRICS
+from ss3d.study.tables import Asha, Hyperband, NoPruner, Patience, Pruner, Tables
+from ss3d.study.toml_lines import Location, TomlFile
+from ss3d.trial.records import COST_METRICS, VALIDATION_METRICS
 
 _MOST_OF_A_PAIR = 32
 """Values of each of two parameters that are tried together, when all would be too many."""
@@ -28,17 +28,56 @@ Combination = Mapping[str, tuple[str, Value]]
 """By path: the key in the file and the value."""
 
 
-def check_metric(file: TomlFile, metric: str) -> None:
-    """Refuse an objective that no report of a teacher-student epoch carries.
+def check_objectives(file: TomlFile, tables: Tables) -> None:
+    """Refuse metrics that no report carries, contradictions, and what needs a single objective.
 
     Raises:
-        ConfigError: with the line and the nearest name.
+        ConfigError: with the line, and the nearest name of an unknown metric.
     """
-    if metric not in VALIDATION_METRICS:
-        near = difflib.get_close_matches(metric, VALIDATION_METRICS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        message = f"got {metric!r}, expected one of {', '.join(VALIDATION_METRICS)}{hint}"
-        raise file.error(("objective", "metric"), message)
+    objectives = {_place_of(file, n): one.metric for n, one in enumerate(tables.objective)}
+    constraints = {("constraints", str(n)): one for n, one in enumerate(tables.constraints)}
+    _check_metrics(file, objectives)
+    _check_metrics(file, {place: one.metric for place, one in constraints.items()})
+    for place, one in constraints.items():
+        if one.least is None and one.most is None:
+            raise file.error(place, "has no bound; give most, least or both")
+        if one.least is not None and one.most is not None and one.least > one.most:
+            raise file.error(
+                (*place, "least"), f"got {one.least:g}, expected at most most = {one.most:g}"
+            )
+    if len(objectives) > 1:
+        _check_several(file, tables)
+
+
+def _place_of(file: TomlFile, number: int) -> Location:
+    """Return where an objective stands: there may be one table or a list of them."""
+    is_list = isinstance(file.tree.get("objective"), list)
+    return ("objective", str(number)) if is_list else ("objective",)
+
+
+def _check_metrics(file: TomlFile, metrics: Mapping[Location, str]) -> None:
+    """Refuse a metric that is unknown or occurs twice."""
+    known = (*VALIDATION_METRICS, *COST_METRICS)
+    seen: set[str] = set()
+    for place, metric in metrics.items():
+        if metric not in known:
+            near = difflib.get_close_matches(metric, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            message = f"got {metric!r}, expected one of {', '.join(known)}{hint}"
+            raise file.error((*place, "metric"), message)
+        if metric in seen:
+            raise file.error((*place, "metric"), f"{metric} has a table already; write one")
+        seen.add(metric)
+
+
+def _check_several(file: TomlFile, tables: Tables) -> None:
+    """Refuse what only makes sense for a single objective."""
+    if not isinstance(tables.pruner, Asha | Hyperband | NoPruner):
+        message = f"{tables.pruner.name} compares one number; with several objectives use asha"
+        raise file.error(("pruner", "name"), f"{message}, hyperband or none")
+    if tables.budget.target is not None:
+        message = "needs a single objective; with several use trials, hours or plateau"
+        raise file.error(("budget", "target"), message)
 
 
 def check_paths(file: TomlFile, tables: Tables, base: TrialConfig) -> None:

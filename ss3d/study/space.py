@@ -21,14 +21,15 @@ from ss3d.study.arms import SEEDS, Design, derive_seeds, flat_values, read_arms
 from ss3d.study.parameter import Choices, Parameter, Value
 from ss3d.study.ranges import read_parameter
 from ss3d.study.soundness import (
-    check_metric,
+    check_objectives,
     check_paths,
     check_pruner,
     check_values,
     split_message,
 )
-from ss3d.study.tables import Budget, Objective, Pruner, Resources, Sampler, Tables
+from ss3d.study.tables import Budget, Pruner, Resources, Sampler, Tables
 from ss3d.study.toml_lines import TomlFile
+from ss3d.trial.objectives import Objective, Objectives, objectives_of
 
 _TRIALS = 32
 """Budget of a space that states none and in which something is searched."""
@@ -49,7 +50,7 @@ class Space:
     design: Design
     controls: bool
     """Whether complete trials are measured against supervised controls."""
-    objective: Objective
+    objectives: Objectives
     sampler: Sampler
     pruner: Pruner
     num_trials: int
@@ -57,6 +58,11 @@ class Space:
     budget: Budget
     resources: Resources
     text: str
+
+    @property
+    def objective(self) -> Objective:
+        """Return the primary objective."""
+        return self.objectives.primary
 
     def configure(self, values: Mapping[str, Value]) -> TrialConfig:
         """Return a trial's configuration.
@@ -102,7 +108,7 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
     seed = tables.study.seed if seed is None else seed
     base = _read_base(file, tables.base, seed)
     parameters = tuple(read_parameter(file, path, t) for path, t in tables.parameters.items())
-    check_metric(file, tables.objective.metric)
+    check_objectives(file, tables)
     check_paths(file, tables, base)
     design = _read_design(file, tables, base, seed)
     arms = [base.override(values) for values in design.arms.values()] or [base]
@@ -125,7 +131,12 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
         strata=strata,
         design=design,
         controls=tables.controls,
-        objective=tables.objective,
+        objectives=objectives_of(
+            {
+                "objective": [one.model_dump() for one in tables.objective],
+                "constraints": [one.model_dump(exclude_none=True) for one in tables.constraints],
+            }
+        ),
         sampler=tables.sampler,
         pruner=tables.pruner,
         num_trials=tables.budget.trials or (_TRIALS if has_search else len(strata)),
@@ -140,6 +151,9 @@ def _read_tables(file: TomlFile) -> Tables:
     for table, default in (("sampler", "tpe"), ("pruner", "asha")):
         if isinstance(tree.get(table), dict):
             tree[table] = {"name": default, **tree[table]}
+    is_one = isinstance(tree.get("objective"), dict)
+    if is_one:
+        tree["objective"] = [tree["objective"]]
     try:
         return Tables.model_validate(tree)
     except ValidationError as error:
@@ -150,6 +164,7 @@ def _read_tables(file: TomlFile) -> Tables:
             str(p)
             for n, p in enumerate(fault["loc"])
             if not (n == 1 and table in ("sampler", "pruner") and str(p) in tags)
+            and not (n == 1 and table == "objective" and is_one)
         )
         raise file.error(location, _explain(fault)) from error
 

@@ -23,10 +23,18 @@ class StudyTable(Table):
 
 
 class Objective(Table):
-    """`[objective]`: what the sampler is told and rungs compare."""
+    """`[objective]` or `[[objective]]`: what the sampler is told and rungs compare."""
 
     metric: str = "val/cd_l1"
     direction: Literal["minimize", "maximize"] = "minimize"
+
+
+class Constraint(Table):
+    """`[[constraints]]`: the bounds of a metric; a trial beyond them is infeasible."""
+
+    metric: str
+    least: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    most: Annotated[float | None, Field(allow_inf_nan=False)] = None
 
 
 class Tpe(Table):
@@ -113,7 +121,8 @@ class Tables(Table):
     """The whole file; `base`, `arms` and `parameters` are read by hand, path by path."""
 
     study: StudyTable = StudyTable()
-    objective: Objective = Objective()
+    objective: Annotated[list[Objective], Field(min_length=1)] = [Objective()]
+    constraints: list[Constraint] = []
     sampler: Annotated[Tpe | Random, Field(discriminator="name")] = Tpe()
     pruner: Annotated[Pruner, Field(discriminator="name")] = Asha()
     budget: Budget = Budget()

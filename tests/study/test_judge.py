@@ -55,7 +55,7 @@ def entries_of(space: Space, direction: str, replay: Replay, strata: list[int]) 
         for spec, stratum in zip(SPECS[direction], strata, strict=False)
     ]
     return [
-        Entry(spec, frozen_trial(spec, None, space.objective.metric))
+        Entry(spec, frozen_trial(spec, None, space.objectives))
         for spec, _ in zip(specs, replay.values, strict=False)
     ]
 

@@ -162,7 +162,8 @@ def test_a_seed_in_the_base_stays() -> None:
             '[objective]\nmetric = "val/cdl1"\n' + BASE + EMA,
             "x.toml:2: objective.metric: got 'val/cdl1', expected one of val/cd_l1, "
             "val/cd_l1_sum, val/cd_l1_category_mean, val/cd_l1_teacher, val/gain, "
-            "val/cd_pred_to_gt, val/cd_gt_to_pred, val/cd_l2, val/f_score; "
+            "val/cd_pred_to_gt, val/cd_gt_to_pred, val/cd_l2, val/f_score, model/parameters, "
+            "system/latency_ms, system/memory_mib, system/epoch_s; "
             "did you mean val/cd_l1?",
         ),
         (
