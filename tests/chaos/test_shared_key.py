@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_driver_killed import DRIVER, SPACE, TRIALS, finish, load
+from test_driver_killed import DRIVER, SPACE, finish, load
 
 from ss3d.store import layout
 from ss3d.store.lease import is_held
@@ -15,6 +15,7 @@ from ss3d.store.lease import is_held
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 STUDIES = ("one", "two")
+TRIALS = 2
 
 
 def test_two_studies_at_once_train_every_key_once(tmp_path: Path, data_folder: Path) -> None:

@@ -202,47 +202,41 @@ def test_arms_of_a_replicate_share_one_control_and_a_missing_one_is_made_on_resu
 
 @pytest.fixture
 def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Workers die after each epoch of a trial; while a file is there, they cannot begin one."""
+    """The worker of a trial dies after each of its first two epochs; then none can begin it."""
     prepare_environment(tmp_path)
     from ss3d.study import session
     from ss3d.study.trainable import JobTrainable
 
-    disk = tmp_path / "disk"
-    disk.mkdir()
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
 
     class FullDisk(JobTrainable):
         def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
-            if config["job"]["kind"] == "trial" and (disk / "full").exists():
-                (disk / f"death{len(list(disk.iterdir()))}").touch()
-                raise OSError("No space left on device")
-            for progress in super().begin(config):
-                yield progress
-                died = disk / f"epoch{progress.reports[-1].epoch}"
-                if config["job"]["kind"] == "trial" and not died.exists():
-                    died.touch()
-                    raise OSError("No space left on device")
+            if config["job"]["kind"] != "trial":
+                yield from super().begin(config)
+                return
+            if len(list(deaths.iterdir())) < 2:
+                yield next(super().begin(config))
+            (deaths / f"{len(list(deaths.iterdir()))}").touch()
+            raise OSError("No space left on device")
 
     monkeypatch.setattr(session, "JobTrainable", FullDisk)
-    return disk
+    return deaths
 
 
-def test_workers_that_die_now_and_then_end_no_search_and_a_full_disk_does(
+def test_a_full_disk_ends_the_search_after_three_deaths_without_an_epoch_and_fails_no_trial(
     tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path], full_disk: Path
 ) -> None:
     space, settings = write_space(""), Settings(home=tmp_path / "home")
-    request = Request(space=space, data=str(data_folder), trials=1, slots=1, resume=True)
-    (full_disk / "full").touch()
+    request = Request(space=space, data=str(data_folder), trials=1, slots=1)
     with pytest.raises(ServiceError, match=r"t00000: its worker failed .*: No space left"):
         search(request, settings, None, Watcher())
-    assert len(list(full_disk.glob("death*"))) == 3
-    (full_disk / "full").unlink()
+    assert len(list(full_disk.iterdir())) == 4  # the first was followed by an epoch
     store = DirectoryStore(Path(settings.store_address))
     record = load_study_record(store, "fast")
     assert [trial.state for trial in record.trials] == ["running"]
     assert [pretrain.complete for pretrain in record.shared] == [True]
     assert not is_held(store, layout.study("fast", "driver.lease"))
-    assert search(request, settings, None, Watcher()).counts == {"complete": 1}
-    assert len(list(full_disk.glob("epoch*"))) == 4  # more than may follow on each other
 
 
 @pytest.fixture
