@@ -28,7 +28,7 @@ _CROSSOVERS = {
 _GENERATIONS = (optuna.samplers.NSGAIISampler, optuna.samplers.NSGAIIISampler)
 
 
-class Sequence(optuna.samplers.QMCSampler):
+class QuasiRandom(optuna.samplers.QMCSampler):
     """A quasi-random sequence whose place is given, not counted in the study's attributes.
 
     Parameters that are not active leave their coordinate unused. If the values do not fit
@@ -87,7 +87,10 @@ def make_sampler(
             )
         case Qmc():
             pinned = table.model_dump(exclude={"name"})
-            return Sequence(place, space, seed=seed, **pinned, **quiet)
+            again = optuna.samplers.RandomSampler(seed=own_seed)
+            return QuasiRandom(
+                place, space, seed=seed, independent_sampler=again, **pinned, **quiet
+            )
         case Random() | Grid():  # the grid's cell is fixed before the sampler is asked
             return optuna.samplers.RandomSampler(seed=own_seed)
 

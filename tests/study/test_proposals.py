@@ -149,15 +149,17 @@ def test_optuna_knows_failed_pruned_and_complete(space: Space) -> None:
     assert pruned.intermediate_values == {1: 3.0, 2: 2.5}  # epoch 0 is the pretrained value
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsgaii", "nsgaiii", "qmc"])
 def test_values_that_do_not_fit_are_asked_again_and_the_same_way(sampler: str) -> None:
     text = f'[base]\npreset = "tiny"\n[sampler]\nname = "{sampler}"\n'
     unchecked = replace(
         parse_space(TomlFile(text, "x.toml"), "x"),
-        parameters=(Parameter("model.num_heads", IntRange(1, 8)),),
+        parameters=(Parameter("model.num_heads", IntRange(1, 64)),),
     )
     found = [propose(unchecked, [], number) for number in range(12)]
-    assert {proposal.params["model.num_heads"] for proposal in found} <= {1, 2, 4, 8}
+    heads = {proposal.params["model.num_heads"] for proposal in found}
+    assert heads <= {1, 2, 4, 8, 16, 32}
+    assert len(heads) > 2
     assert found == [propose(unchecked, [], number) for number in range(12)]
 
 
