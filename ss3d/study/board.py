@@ -107,6 +107,7 @@ class Board:
             self._judge.see(entry)
             self._ledger.book(Work.of("trial", spec), entry.reports.values())
             self._ledger.finish(spec, self._final_value(entry))
+            entry.forget_models()
             if entry.state == "complete" and spec.control_key not in ready:
                 self._need(spec, ready)
                 self._backlog.want_control(spec)
@@ -193,6 +194,7 @@ class Board:
             entry = self.trials[trial]
             entry.frozen = frozen_trial(entry.spec, result, self.space.objective.metric)
             entry.is_committed = True
+            entry.forget_models()
             self.changed.notify_all()
 
     def record(self, trial: str) -> TrialRecord:

@@ -23,7 +23,7 @@ from ss3d.study.ledger import Ledger
 from ss3d.study.live import Snapshot, take_snapshot, why_ended
 from ss3d.study.proposals import frozen_trial
 from ss3d.study.proposer import Proposer, ready_keys
-from ss3d.study.pruners import make_rule
+from ss3d.study.pruners import compared_epochs, make_rule
 from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
 from ss3d.study.sessions import SessionClock, read_past
@@ -186,6 +186,7 @@ class _Session:
             data=open_store(self._study.data).address,
             cache_dir=str(self._settings.cache_dir),
             use_gpu=resources.gpus > 0,
+            compared_epochs=compared_epochs(self._study.space),
         )
         try:
             with ray_session(self._settings, resources, slots) as fitting:

@@ -36,6 +36,8 @@ class Place:
     data: str
     cache_dir: str
     use_gpu: bool
+    compared_epochs: tuple[int, ...] = ()
+    """Epochs of the teacher-student phase whose reports keep the values of single models."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -43,7 +44,10 @@ class Judge:
         curve = curve_of(entry.reports.values(), self._metric)
         values = {epoch: self._sign * value for epoch, value in curve.items()}
         stratum = self._curves.setdefault(canonical_json(entry.spec.stratum), {})
-        stratum[entry.spec.trial] = Curve(values, entry.state == "complete")
+        per_model = {
+            r.epoch: array("d", r.per_model) for r in entry.reports.values() if r.per_model
+        }
+        stratum[entry.spec.trial] = Curve(values, entry.state == "complete", per_model)
 
     def decide(self, entry: Entry, epochs: list[int]) -> Decision | None:
         """Judge a trial at the epochs it brought; after a stop, later epochs do not count."""

@@ -14,7 +14,7 @@ from ss3d.errors import ConfigError
 from ss3d.study.brackets import num_brackets
 from ss3d.study.parameter import MOST_PROBES, Parameter, Value, thin
 from ss3d.study.rungs import first_rung
-from ss3d.study.tables import Hyperband, NoPruner, Patience, Pruner, Tables
+from ss3d.study.tables import Hyperband, NoPruner, Paired, Patience, Pruner, Tables
 from ss3d.study.toml_lines import TomlFile
 from ss3d.trial.records import VALIDATION_METRICS
 
@@ -23,6 +23,8 @@ _MOST_OF_A_PAIR = 32
 _FEWEST_BRACKETS = 2
 _FEWEST_MEMORIES = 4
 """Times that the phase should last longer than the teacher's memory 1 / (1 - ema_decay)."""
+_PAIRED_METRIC = "val/cd_l1"
+_MODELS = "data.num_val_models"
 
 Combination = Mapping[str, tuple[str, Value]]
 """By path: the key in the file and the value."""
@@ -86,8 +88,7 @@ def check_pruner(
     Raises:
         ConfigError: with the line.
     """
-    varied = [p.range.probes() for p in parameters if p.path == "semi.epochs"]
-    epochs = max([int(v) for probes in varied for _, v in probes] or [a.semi.epochs for a in arms])
+    epochs = longest_phase(arms, parameters)
     phase = f"semi.epochs = {epochs}"
     if isinstance(pruner, NoPruner):
         return
@@ -104,6 +105,32 @@ def check_pruner(
                 f"second would begin at epoch {first * factor} of {phase}; lower it or use asha"
             )
             raise file.error(("pruner", "reduction_factor"), message)
+
+
+def longest_phase(arms: Sequence[TrialConfig], parameters: Sequence[Parameter]) -> int:
+    """Return the epochs of the longest teacher-student phase that a trial can have."""
+    varied = [p.range.probes() for p in parameters if p.path == "semi.epochs"]
+    return max([int(v) for probes in varied for _, v in probes] or [a.semi.epochs for a in arms])
+
+
+def check_paired(file: TomlFile, tables: Tables) -> None:
+    """Refuse the paired test where trials have no pairs: another objective, other models.
+
+    Raises:
+        ConfigError: with the line.
+    """
+    if not isinstance(tables.pruner, Paired):
+        return
+    objective = tables.objective
+    if (objective.metric, objective.direction) != (_PAIRED_METRIC, "minimize"):
+        raise file.error(
+            ("pruner", "name"),
+            f"got 'paired', which compares {_PAIRED_METRIC} to minimize, with the objective "
+            f"{objective.metric} to {objective.direction}; change it or use asha",
+        )
+    if _MODELS in tables.parameters and _MODELS not in tables.strata:
+        message = "trials of the paired test must share their models; fix it or name it in strata"
+        raise file.error(("parameters", _MODELS), message)
 
 
 def late_teacher(base: TrialConfig, parameters: Sequence[Parameter]) -> str | None:

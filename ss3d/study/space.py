@@ -22,6 +22,7 @@ from ss3d.study.parameter import Choices, Parameter, Value
 from ss3d.study.ranges import read_parameter
 from ss3d.study.soundness import (
     check_metric,
+    check_paired,
     check_paths,
     check_pruner,
     check_values,
@@ -105,10 +106,11 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
     check_metric(file, tables.objective.metric)
     check_paths(file, tables, base)
     design = _read_design(file, tables, base, seed)
-    arms = [base.override(values) for values in design.arms.values()] or [base]
+    arms = design.varied(base)
     for arm in arms:
         check_values(file, arm, parameters)
     check_pruner(file, tables.pruner, arms, parameters)
+    check_paired(file, tables)
     name = tables.study.name or default_name
     try:
         check_study_name(name)
@@ -145,7 +147,7 @@ def _read_tables(file: TomlFile) -> Tables:
     except ValidationError as error:
         fault = error.errors()[0]
         table = str(fault["loc"][0])
-        tags = ("tpe", "random", "asha", "hyperband", "median", "patience", "none")
+        tags = ("tpe", "random", "asha", "hyperband", "median", "patience", "paired", "none")
         location = tuple(
             str(p)
             for n, p in enumerate(fault["loc"])

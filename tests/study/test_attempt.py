@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from ss3d.store.directory import DirectoryStore
 from ss3d.study.attempt import run_job
 from ss3d.study.job import Job, Place, Progress
 from ss3d.study.worker import Worker
-from ss3d.trial.history import load_shared_record
+from ss3d.trial.history import load_shared_record, read_reports
 from ss3d.trial.records import TrialResult, TrialSpec
 
 KEY = "ab" * 32
@@ -85,6 +86,26 @@ def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worke
     shared = worker.store.get(config)
     assert shared is not None
     assert shared.data == b"{}"
+
+
+@pytest.mark.usefixtures("sealed")
+def test_values_of_single_models_are_kept_where_a_rung_compares_them(worker: Worker) -> None:
+    run(worker, PRETRAIN)
+    plain = [report for progress in run(worker, TRIAL) for report in progress.reports]
+    assert [report.per_model for report in plain] == [(), ()]
+    for key in list(worker.store.list(layout.trial("s", "t00000", "checkpoints") + "/")):
+        worker.store.delete(key)
+    worker.place = replace(worker.place, compared_epochs=(1, 2))
+    kept = [report for progress in run(worker, TRIAL) for report in progress.reports]
+    assert kept[0].per_model == ()
+    mean = sum(kept[1].per_model) / len(kept[1].per_model)
+    assert mean == pytest.approx(kept[1].metrics["val/cd_l1"], rel=1e-6)
+    assert [report.without_models().metrics for report in kept] == [r.metrics for r in plain]
+    stored = worker.store.get(layout.trial("s", "t00000", "epochs", "a2-000001.json"))
+    assert stored is not None
+    assert read_reports(stored.data) == tuple(kept)
+    (control,) = {r.per_model for progress in run(worker, CONTROL) for r in progress.reports}
+    assert control == ()
 
 
 def test_a_control_starts_from_the_pretrained_state_and_sees_no_unlabelled_image(

@@ -17,6 +17,7 @@ BASE = '[base]\npreset = "tiny"\n'
 EMA = '[parameters."semi.ema_decay"]\ntype = "float"\nlow = 0.9\nhigh = 0.99\nscale = "log1m"\n'
 HEADS = '[parameters."model.num_heads"]\ntype = "int"\nlow = 1\nhigh = 8\n'
 BACKBONES = '[parameters."model.backbone"]\ntype = "categorical"\nchoices = ["resnet50", "cnn"]\n'
+NUM_VAL = '[parameters."data.num_val_models"]\ntype = "categorical"\nchoices = [8, 16]\n'
 MODES = '[parameters."semi.bn_mode"]\ntype = "categorical"\nchoices = ["train", "frozen"]\n'
 
 
@@ -112,6 +113,25 @@ def test_a_seed_in_the_base_stays() -> None:
             "x.toml:6: pruner.reduction_factor: got 5, expected two brackets at least: with "
             "first_rung = 2 the second would begin at epoch 10 of semi.epochs = 8; lower it or "
             "use asha",
+        ),
+        (
+            BASE + '[pruner]\nname = "paired"\n[objective]\nmetric = "val/f_score"\n'
+            'direction = "maximize"\n' + EMA,
+            "x.toml:4: pruner.name: got 'paired', which compares val/cd_l1 to minimize, with the "
+            "objective val/f_score to maximize; change it or use asha",
+        ),
+        (
+            BASE + '[pruner]\nname = "paired"\nalpha = 0.5\n' + EMA,
+            "x.toml:5: pruner.alpha: got 0.5, expected less than 0.5",
+        ),
+        (
+            BASE + 'semi.epochs = 8\n[pruner]\nname = "paired"\nfirst_rung = 8\n' + EMA,
+            "x.toml:6: pruner.first_rung: got 8, expected less than semi.epochs = 8",
+        ),
+        (
+            BASE + '[pruner]\nname = "paired"\n' + NUM_VAL,
+            'x.toml:5: parameters."data.num_val_models": trials of the paired test must share '
+            "their models; fix it or name it in strata",
         ),
         (
             BASE + '[pruner]\nname = "patience"\nmin_delta = -0.1\n' + EMA,
