@@ -98,6 +98,9 @@ class Attempt:
         data = worker.data(spec)
         state = patiently(self._newest_state) or self._first_state(spec)
         new: list[EpochReport] = list(state.reports)
+        if new and not self._is_over(state):
+            yield Progress(self.number, tuple(new))  # judged before anything more is trained
+            new.clear()
         for report in self._epochs(state, data):
             new.append(report)
             if not self._is_over(state):

@@ -67,9 +67,15 @@ class Board:
             return len(self.trials) if has_room else None
 
     def history(self) -> Sequence[FrozenTrial]:
-        """Return all trials as the sampler sees them, in the order of their numbers."""
+        """Return all trials as the sampler sees them, in the order of their numbers.
+
+        The newest one counts as running even if it ended: with one slot the next is proposed while
+        it runs, and whether it ends first, in a slow store or by an early failure, is luck.
+        """
         with self.changed:
-            return [entry.frozen for _, entry in sorted(self.trials.items())]
+            entries = [entry for _, entry in sorted(self.trials.items())]
+            newest = [frozen_trial(e.spec, None, self.space.objective.metric) for e in entries[-1:]]
+            return [*(entry.frozen for entry in entries[:-1]), *newest]
 
     def add(self, spec: TrialSpec, ready: Set[str], reports: Iterable[EpochReport] = ()) -> None:
         """Add a trial that was sealed and waits for a worker.

@@ -140,6 +140,21 @@ def test_the_log_of_a_failure_is_in_the_store_before_the_failure_is_told(
 
 
 @pytest.mark.usefixtures("sealed")
+def test_what_is_known_is_told_before_more_is_trained(worker: Worker) -> None:
+    """A decision that was lost with the driver is made before the epochs that it may spare."""
+    run(worker, PRETRAIN)
+    begun = run_job(worker, TRIAL)
+    first = next(begun)
+    worker.uploader.flush(f"s.{TRIAL.name}")
+    begun.close()
+    again = run_job(worker, TRIAL)
+    told = next(again)
+    assert (told.attempt, told.reports, told.is_done) == (2, first.reports, False)
+    (done,) = again
+    assert (done.is_done, [report.epoch for report in done.reports]) == (True, [1])
+
+
+@pytest.mark.usefixtures("sealed")
 def test_a_disk_that_fails_is_not_the_job_s_own_failure(worker: Worker) -> None:
     going = run_job(worker, PRETRAIN)
     next(going)

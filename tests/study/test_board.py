@@ -110,6 +110,19 @@ def test_no_more_jobs_are_handed_out_than_there_are_slots() -> None:
     assert board.take("b") == Job("trial", "t00001", "k")
 
 
+def test_the_sampler_sees_the_newest_trial_running_whether_it_ended_or_not() -> None:
+    board = make_board()
+    for number in range(2):
+        board.add(seal(board, number), {"k"})
+    for number in range(2):
+        board.take(f"tune{number}")
+        board.end(f"tune{number}", progress(9.0, 3.0, is_done=True))
+        board.committed(f"t{number:05d}", board.ended(f"t{number:05d}")[1])
+    assert [trial.state.name for trial in board.history()] == ["COMPLETE", "RUNNING"]
+    assert board.history()[1].value is None
+    assert board.history()[1].intermediate_values == {}
+
+
 def test_values_of_single_models_are_let_go_once_stored_and_still_compared() -> None:
     rule = PairedTest(first_rung=1, factor=2, epochs=2, min_trials=2, alpha=0.05)
     board = make_board(rule)

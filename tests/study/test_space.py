@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import pytest
 
 from ss3d.errors import ConfigError
+from ss3d.store.layout import trial_id
 from ss3d.study.parameter import IntRange
+from ss3d.study.pruners import make_rule
+from ss3d.study.rungs import Curve
 from ss3d.study.sharing import count_shared, keyed_ranges
-from ss3d.study.soundness import late_teacher
+from ss3d.study.soundness import late_teacher, longest_phase
 from ss3d.study.space import Space, derive_seeds, load_space, parse_space
 from ss3d.study.toml_lines import TomlFile
 
@@ -30,6 +34,20 @@ def test_every_shipped_space_is_valid(path: Path) -> None:
     space = load_space(path)
     assert space.parameters
     assert keyed_ranges(space, "pretrain") == []
+
+
+@pytest.mark.parametrize("path", sorted(SPACES.glob("*.toml")), ids=lambda path: path.stem)
+def test_no_shipped_space_compares_before_a_quarter_of_the_phase(path: Path) -> None:
+    """Before that the teacher, an average over steps, can hardly matter."""
+    space = load_space(path)
+    rule = make_rule(space)
+    phase = longest_phase(space.design.varied(space.base), space.parameters)
+    early = range(1, math.ceil(phase / 4))
+    curves = {trial_id(n): Curve(dict.fromkeys(range(1, phase + 1), float(n))) for n in range(30)}
+    assert not any(rule.decide(curves, trial, epoch) for trial in curves for epoch in early)
+    if path.stem == "paper":
+        first = math.ceil(phase / 4)
+        assert any(rule.decide(curves, trial, first) for trial in curves)
 
 
 def test_a_file_says_what_is_fixed_and_what_varies() -> None:
