@@ -80,7 +80,7 @@ def simulate(
     summaries = [recorded.original, *map(recorded.replay, variants)]
     value = {
         "study": study,
-        "objective": recorded.space.objective.model_dump(),
+        **recorded.space.objectives.as_spec(),
         "targets": recorded.targets,
         "rows": [_as_values(summary) for summary in summaries],
     }

@@ -113,6 +113,9 @@ class Attempt:
         data = worker.data(spec)
         state = patiently(self._newest_state) or self._first_state(spec)
         new: list[EpochReport] = list(state.reports)
+        if new and not self._is_over(state):
+            yield Progress(self.number, tuple(new))  # judged before anything more is trained
+            new.clear()
         for report in self._epochs(state, data):
             new.append(report)
             if not self._is_over(state):
@@ -146,9 +149,15 @@ class Attempt:
         if self._is_over(state):
             return
         for report in run_trial(state, data):
-            yield report
+            yield self._keep_what_is_compared(state, report)
             if self._is_over(state):
                 return
+
+    def _keep_what_is_compared(self, state: TrialState, report: EpochReport) -> EpochReport:
+        """Drop the values of single models, here and in the state, where no rung compares them."""
+        if self.job.kind != "trial" or report.epoch not in self.worker.place.compared_epochs:
+            state.reports[-1] = report = report.without_models()
+        return report
 
     def _is_over(self, state: TrialState) -> bool:
         return state.pretrained if self.job.kind == "pretrain" else state.finished

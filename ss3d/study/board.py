@@ -78,9 +78,15 @@ class Board:
             return len(self.trials) if has_room else None
 
     def history(self) -> Sequence[FrozenTrial]:
-        """Return all trials as the sampler sees them, in the order of their numbers."""
+        """Return all trials as the sampler sees them, in the order of their numbers.
+
+        The newest one counts as running even if it ended: with one slot the next is proposed while
+        it runs, and whether it ends first, in a slow store or by an early failure, is luck.
+        """
         with self.changed:
-            return [entry.frozen for _, entry in sorted(self.trials.items())]
+            entries = [entry for _, entry in sorted(self.trials.items())]
+            newest = [frozen_trial(e.spec, None, self.space.objectives) for e in entries[-1:]]
+            return [*(entry.frozen for entry in entries[:-1]), *newest]
 
     def add(self, spec: TrialSpec, ready: Set[str], reports: Iterable[EpochReport] = ()) -> None:
         """Add a trial that was sealed and waits for a worker.
@@ -118,6 +124,7 @@ class Board:
             self._judge.see(entry)
             self._ledger.book(Work.of("trial", spec), entry.reports.values())
             self._finish(entry)
+            entry.forget_models()
             if entry.state == "complete" and spec.control_key not in ready:
                 self._need(spec, ready)
                 self._backlog.want_control(spec)
@@ -248,6 +255,7 @@ class Board:
             entry.frozen = frozen_trial(entry.spec, result, self.space.objectives)
             self._num_open -= not entry.is_committed
             entry.is_committed = True
+            entry.forget_models()
             self.changed.notify_all()
 
     def record(self, trial: str) -> TrialRecord:

@@ -26,7 +26,7 @@ from ss3d.study.journal import Journal
 from ss3d.study.ledger import Ledger
 from ss3d.study.live import Snapshot, take_snapshot, why_ended
 from ss3d.study.proposer import Proposer, ready_keys
-from ss3d.study.pruners import make_rule
+from ss3d.study.pruners import compared_epochs, make_rule
 from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
 from ss3d.study.samplers import as_founder
@@ -200,6 +200,7 @@ class _Session:
             cache_dir=str(self._settings.cache_dir),
             use_gpu=resources.gpus > 0,
             spool_bytes=self._settings.spool_bytes,
+            compared_epochs=compared_epochs(self._study.space),
         )
         try:
             with ray_session(self._settings, resources, slots) as fitting:

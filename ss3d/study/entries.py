@@ -43,6 +43,10 @@ class Entry:
         """Add reports; the newer one of an epoch holds."""
         self.reports |= {(report.phase, report.epoch): report for report in reports}
 
+    def forget_models(self) -> None:
+        """Let go of the values of single models, once the store and the judge have them."""
+        self.reports = {where: report.without_models() for where, report in self.reports.items()}
+
     def record(self, objectives: Objectives) -> TrialRecord:
         """Return the trial as it is now; with its result as soon as the store has it."""
         result = self.result(objectives) if self.is_committed else None

@@ -39,6 +39,8 @@ class Place:
     use_gpu: bool
     spool_bytes: float = math.inf
     """That may wait on a node for their way into the store."""
+    compared_epochs: tuple[int, ...] = ()
+    """Epochs of the teacher-student phase whose reports keep the values of single models."""
 
 
 @dataclass(frozen=True)

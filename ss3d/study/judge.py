@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -45,7 +46,8 @@ class Judge:
         values = {epoch: self._sign * value for epoch, value in curve.items()}
         outcomes = {} if self._objectives.are_plain else outcomes_of(reports, self._objectives)
         stratum = self._curves.setdefault(canonical_json(entry.spec.stratum), {})
-        stratum[entry.spec.trial] = Curve(values, entry.state == "complete", outcomes=outcomes)
+        per_model = {r.epoch: array("d", r.per_model) for r in reports if r.per_model}
+        stratum[entry.spec.trial] = Curve(values, entry.state == "complete", per_model, outcomes)
 
     def decide(self, entry: Entry, epochs: list[int]) -> Decision | None:
         """Judge a trial at the epochs it brought; after a stop, later epochs do not count."""

@@ -24,7 +24,8 @@ _POLL_S = 1.0
 class Proposer:
     """Keeps one trial more on the board than workers can take.
 
-    So with one slot, trial n is proposed when trial n - 2 is told: always from the same knowledge.
+    So with one slot, trial n is proposed when trial n - 2 is told, as if n - 1 were running: always
+    from the same knowledge.
 
     Args:
         board: takes the trials.

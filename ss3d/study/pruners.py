@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ss3d.study import tables
 from ss3d.study.brackets import Hyperband
+from ss3d.study.paired import PairedTest
 from ss3d.study.rungs import (
     MedianRule,
     NeverStop,
@@ -12,6 +13,7 @@ from ss3d.study.rungs import (
     SuccessiveHalving,
     first_rung,
 )
+from ss3d.study.soundness import longest_phase
 from ss3d.study.space import Space
 
 
@@ -27,5 +29,14 @@ def make_rule(space: Space) -> Rule:
             return MedianRule(first or first_rung(epochs), min_trials)
         case tables.Patience(first_rung=first, epochs=patience, min_delta=min_delta):
             return Patience(first or first_rung(epochs), patience, min_delta)
+        case tables.Paired(first_rung=first, factor=factor, min_trials=min_trials, alpha=alpha):
+            longest = longest_phase(space.design.varied(space.base), space.parameters)
+            return PairedTest(first or first_rung(longest), factor, longest, min_trials, alpha)
         case tables.NoPruner():
             return NeverStop()
+
+
+def compared_epochs(space: Space) -> tuple[int, ...]:
+    """Return the epochs at which the rule needs the values of single models."""
+    rule = make_rule(space)
+    return rule.rungs() if isinstance(rule, PairedTest) else ()

@@ -82,7 +82,6 @@ def _read_decisions(store: Store, study: str) -> Iterator[tuple[tuple[str, int],
         tree = read_object(blob.data, key) if blob else {}
         try:
             del tree["schema"]
-            tree["peers"] = tuple(tree["peers"])
-            yield (trial, int(epoch)), Decision(**tree)
+            yield (trial, int(epoch)), Decision.from_tree(tree)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{key} is damaged: {error}") from error

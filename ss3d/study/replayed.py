@@ -15,8 +15,8 @@ from ss3d.store.protocol import Store
 from ss3d.study.entries import seconds_of
 from ss3d.study.job import JobKind
 from ss3d.study.simulation import Outcome, TrialEnd
-from ss3d.study.tables import Objective
 from ss3d.trial.history import read_object
+from ss3d.trial.objectives import Objective
 from ss3d.trial.records import StudyRecord, TrialRecord, TrialResult
 
 Values = Mapping[str, float]
@@ -120,7 +120,7 @@ def as_it_ran(study: StudyRecord, store: Store) -> Outcome:
 
 def bests_of(outcome: Outcome, objective: Objective) -> dict[str, TrialEnd]:
     """Return the best complete trial of each stratum that has one, by the stratum's JSON."""
-    sign = 1 if objective.direction == "minimize" else -1
+    sign = objective.sign
     found: dict[str, TrialEnd] = {}
     for end in outcome.ends:
         stratum = canonical_json(end.spec.stratum)
@@ -184,7 +184,7 @@ def _facts(result: TrialResult) -> tuple[str, int]:
 
 
 def _reached_s(outcome: Outcome, stratum: str, target: float, objective: Objective) -> float | None:
-    sign = 1 if objective.direction == "minimize" else -1
+    sign = objective.sign
     for end in outcome.ends:
         value = _value(end.result, objective)
         is_there = canonical_json(end.spec.stratum) == stratum and value is not None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from ss3d.trial.dominance import Outcome, fronts, places
 
@@ -21,8 +21,27 @@ class Curve:
 
     values: Mapping[int, float]
     is_complete: bool = False
+    per_model: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    """Values of single validation models, by the epochs of which they are known."""
     outcomes: Mapping[int, Outcome] = field(default_factory=dict)
     """By epoch too, where one number does not say it all: several objectives, or constraints."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much worse a trial is than the best one, told model by model."""
+
+    best: str
+    """The trial that it was compared with."""
+    mean: float
+    """Over models, unit of `cd_l1`; positive: the trial is worse."""
+    low: float
+    """Lower end of the one-sided interval of the mean; above 0 the trial is stopped."""
+    confidence: float
+    """Of the interval."""
+    p_value: float
+    """Of the one-sided test."""
+    num_models: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +62,21 @@ class Decision:
     """The trials it was compared with, itself included."""
     front: int | None = None
     """The trial's non-dominated rank among its peers, from 1, where places are compared."""
+    difference: Difference | None = None
+    """To the best trial; of the paired test alone."""
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Self:
+        """Read what `asdict` made of a decision, also of one that was stored without some fields.
+
+        Raises:
+            KeyError: a field is missing.
+            TypeError: a field is unknown, or not of its type.
+        """
+        told = tree.get("difference")
+        difference = Difference(**told) if told else None
+        fields: dict[str, Any] = {**tree, "peers": tuple(tree["peers"]), "difference": difference}
+        return cls(**fields)
 
 
 Curves = Mapping[str, Curve]
@@ -80,9 +114,9 @@ class SuccessiveHalving:
         outcomes = {t: c.outcomes[epoch] for t, c in curves.items() if epoch in c.outcomes}
         front = fronts(outcomes) if outcomes else {}
         at_rung = places(outcomes, front) if outcomes else _values_at(curves, epoch)
-        ordered = sorted(_place(value) for value in at_rung.values())
+        ordered = sorted(place(value) for value in at_rung.values())
         cutoff = ordered[max(len(ordered) // self.factor, 1) - 1]
-        decision = _compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
+        decision = compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
         return replace(decision, front=front.get(trial))
 
     def is_rung(self, epoch: int) -> bool:
@@ -117,7 +151,7 @@ class MedianRule:
             return None
         own = _best(curves[trial], 0, epoch)
         cutoff = statistics.median(others.values())
-        return _compare("median", others | {trial: own}, trial, epoch, cutoff)
+        return compare("median", others | {trial: own}, trial, epoch, cutoff)
 
 
 @dataclass(frozen=True)
@@ -139,7 +173,7 @@ class Patience:
         value = _best(curves[trial], start, epoch)
         cutoff = _best(curves[trial], 0, start) - self.min_delta
         return Decision(
-            stop=not value < _place(cutoff),
+            stop=not value < place(cutoff),
             rule=f"{_PATIENCE}{self.epochs}",
             rung=epoch,
             value=value,
@@ -167,6 +201,8 @@ def explain(decision: Decision) -> str:
     """Return a decision to stop in one line."""
     start = f"stopped by {decision.rule} at epoch {decision.rung}: "
     start += f"{decision.value:.4g}" if decision.front is None else f"front {decision.front}"
+    if decision.difference:
+        return f"{start}, {compare_models(decision.difference)}"
     if decision.rule.startswith(_PATIENCE):
         epochs = decision.rule.removeprefix(_PATIENCE)
         return (
@@ -178,9 +214,20 @@ def explain(decision: Decision) -> str:
     return f"{start}, {rank}, cutoff {unit}{decision.cutoff:.4g}"
 
 
-def _compare(
+def compare_models(difference: Difference) -> str:
+    """Return in words how a trial differs from the best one."""
+    way = "worse" if difference.mean > 0 else "better"
+    return (
+        f"{abs(difference.mean):.3g} {way} than {difference.best} on {difference.num_models} "
+        f"models (with {100 * difference.confidence:.3g} % confidence worse by "
+        f"{difference.low:.3g} at least, p = {difference.p_value:.2g})"
+    )
+
+
+def compare(
     rule: str, values: Mapping[str, float], trial: str, rung: int, cutoff: float
 ) -> Decision:
+    """Return the decision about a trial by the values at a rung: up to the cutoff it goes on."""
     value = values[trial]
     return Decision(
         stop=not value <= cutoff,
@@ -188,7 +235,7 @@ def _compare(
         rung=rung,
         value=value,
         cutoff=cutoff,
-        rank=1 + sum(_place(other) < _place(value) for other in values.values()),
+        rank=1 + sum(place(other) < place(value) for other in values.values()),
         peers=tuple(sorted(values)),
     )
 
@@ -203,6 +250,6 @@ def _best(curve: Curve, after: int, last: int) -> float:
     return min(found, default=math.nan)
 
 
-def _place(value: float) -> float:
+def place(value: float) -> float:
     """Return what a value is sorted by."""
     return math.inf if math.isnan(value) else value

@@ -21,6 +21,7 @@ from ss3d.study.tables import (
     Gp,
     Hyperband,
     NoPruner,
+    Paired,
     Patience,
     Pruner,
     Sampler,
@@ -35,6 +36,8 @@ _MOST_OF_A_PAIR = 32
 _FEWEST_BRACKETS = 2
 _FEWEST_MEMORIES = 4
 """Times that the phase should last longer than the teacher's memory 1 / (1 - ema_decay)."""
+_PAIRED_METRIC = "val/cd_l1"
+_MODELS = "data.num_val_models"
 
 
 def check_objectives(file: TomlFile, tables: Tables) -> None:
@@ -151,9 +154,7 @@ def check_pruner(
     Raises:
         ConfigError: with the line.
     """
-    varied = [p for p in parameters if p.path == "semi.epochs"]
-    fixed = [arm.semi.epochs for arm in arms if not varied or varied[0].when]
-    epochs = max([*fixed, *(int(v) for p in varied for _, v in p.range.probes())])
+    epochs = longest_phase(arms, parameters)
     phase = f"semi.epochs = {epochs}"
     if isinstance(pruner, NoPruner):
         return
@@ -186,6 +187,33 @@ def settle_sampler(file: TomlFile, sampler: Sampler, parameters: Sequence[Parame
     return sampler.model_copy(
         update={"group": is_wanted if sampler.group is None else sampler.group}
     )
+
+
+def longest_phase(arms: Sequence[TrialConfig], parameters: Sequence[Parameter]) -> int:
+    """Return the epochs of the longest teacher-student phase that a trial can have."""
+    varied = [p for p in parameters if p.path == "semi.epochs"]
+    fixed = [arm.semi.epochs for arm in arms if not varied or varied[0].when]
+    return max([*fixed, *(int(v) for p in varied for _, v in p.range.probes())])
+
+
+def check_paired(file: TomlFile, tables: Tables) -> None:
+    """Refuse the paired test where trials have no pairs: another objective, other models.
+
+    Raises:
+        ConfigError: with the line.
+    """
+    if not isinstance(tables.pruner, Paired):
+        return
+    objective = tables.objective[0]  # `check_objectives` refuses several
+    if (objective.metric, objective.direction) != (_PAIRED_METRIC, "minimize"):
+        raise file.error(
+            ("pruner", "name"),
+            f"got 'paired', which compares {_PAIRED_METRIC} to minimize, with the objective "
+            f"{objective.metric} to {objective.direction}; change it or use asha",
+        )
+    if _MODELS in tables.parameters and _MODELS not in tables.strata:
+        message = "trials of the paired test must share their models; fix it or name it in strata"
+        raise file.error(("parameters", _MODELS), message)
 
 
 def late_teacher(base: TrialConfig, parameters: Sequence[Parameter]) -> str | None:

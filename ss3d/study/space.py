@@ -24,6 +24,7 @@ from ss3d.study.parameter import Choices, Parameter, Value
 from ss3d.study.ranges import read_parameter
 from ss3d.study.soundness import (
     check_objectives,
+    check_paired,
     check_paths,
     check_pruner,
     check_values,
@@ -152,7 +153,8 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
     parameters = read_conditions(file, parameters, factors, arms or {"": base})
     for name, arm in (arms or {"": base}).items():
         check_values(file, arm, parameters, factors, {ARM: name} if arms else {})
-    check_pruner(file, tables.pruner, list(arms.values()) or [base], parameters)
+    check_pruner(file, tables.pruner, design.varied(base), parameters)
+    check_paired(file, tables)
     name = tables.study.name or default_name
     try:
         check_study_name(name)

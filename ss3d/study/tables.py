@@ -138,6 +138,16 @@ class Patience(Table):
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
+class Paired(Table):
+    """`[pruner] name = "paired"`: stop what is worse than the best trial, model by model."""
+
+    name: Literal["paired"]
+    first_rung: Annotated[int | None, Field(ge=1)] = None
+    factor: Annotated[int, Field(ge=2)] = 2
+    min_trials: Annotated[int, Field(ge=2)] = 5
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+
+
 class NoPruner(Table):
     """`[pruner] name = "none"`."""
 
@@ -145,7 +155,7 @@ class NoPruner(Table):
 
 
 Sampler = Tpe | Random | Gp | Nsga2 | Nsga3 | Qmc | Grid
-Pruner = Asha | Hyperband | Median | Patience | NoPruner
+Pruner = Asha | Hyperband | Median | Patience | Paired | NoPruner
 
 
 Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]

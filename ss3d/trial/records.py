@@ -81,6 +81,14 @@ class EpochReport(Record):
     system: dict[str, float]
     digest: str
     """sha256 of the student's weights after the epoch."""
+    per_model: tuple[float, ...] = ()
+    """val/cd_l1 of the student on each validation model, in their order; of more than 256 (V) the
+    models number n * V // 256. Of teacher-student epochs, and in a study only of those at which
+    its pruner compares models; empty otherwise."""
+
+    def without_models(self) -> Self:
+        """Return the report without the values of single models."""
+        return self.model_copy(update={"per_model": ()}) if self.per_model else self
 
     def value(self, metric: str) -> float | None:
         """Return a metric, those of `system` under `system/…`; None if it was not measured."""

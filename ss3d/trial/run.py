@@ -38,10 +38,12 @@ def run_trial(state: TrialState, data: TrialData) -> Iterator[EpochReport]:
         apply_numerics(state.config.numerics)
         started = perf_counter()
         train = train_epoch(state, data)
-        values = validate(state, data) | count_of(state)
+        values, per_model = validate(state, data)
+        values |= count_of(state)
         if phase == "semi":
             values["val/gain"] = state.gain(values["val/cd_l1"])
-        yield state.epoch_done(train | values, measure_system(state, perf_counter() - started))
+        system = measure_system(state, perf_counter() - started)
+        yield state.epoch_done(train | values, system, per_model)
 
 
 def train_epoch(state: TrialState, data: TrialData) -> dict[str, float]:
@@ -55,11 +57,15 @@ def train_epoch(state: TrialState, data: TrialData) -> dict[str, float]:
     return semi_epoch(student, state.teacher, optimizer, data, config.semi, steps)
 
 
-def validate(state: TrialState, data: TrialData) -> dict[str, float]:
-    """Evaluate the student, and the teacher if there is one, on the validation models."""
-    metrics = evaluate(state.student, data.validation, data.view).metrics()
-    values = {f"val/{name}": value for name, value in metrics.items()}
-    if state.teacher is not None:
-        teacher = evaluate(state.teacher, data.validation, data.view).metrics()
-        values["val/cd_l1_teacher"] = teacher["cd_l1"]
-    return values
+def validate(state: TrialState, data: TrialData) -> tuple[dict[str, float], tuple[float, ...]]:
+    """Evaluate the student, and the teacher if there is one, on the validation models.
+
+    Returns:
+        The metrics, and with a teacher the student's `cd_l1` on single models.
+    """
+    student = evaluate(state.student, data.validation, data.view)
+    values = {f"val/{name}": value for name, value in student.metrics().items()}
+    if state.teacher is None:
+        return values, ()
+    teacher = evaluate(state.teacher, data.validation, data.view).metrics()
+    return values | {"val/cd_l1_teacher": teacher["cd_l1"]}, student.sample()

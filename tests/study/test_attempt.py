@@ -113,6 +113,26 @@ def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worke
     assert shared.data == b"{}"
 
 
+@pytest.mark.usefixtures("sealed")
+def test_values_of_single_models_are_kept_where_a_rung_compares_them(worker: Worker) -> None:
+    run(worker, PRETRAIN)
+    plain = [report for progress in run(worker, TRIAL) for report in progress.reports]
+    assert [report.per_model for report in plain] == [(), ()]
+    for key in list(worker.store.list(layout.trial("s", "t00000", "checkpoints") + "/")):
+        worker.store.delete(key)
+    worker.place = replace(worker.place, compared_epochs=(1, 2))
+    kept = [report for progress in run(worker, TRIAL) for report in progress.reports]
+    assert kept[0].per_model == ()
+    mean = sum(kept[1].per_model) / len(kept[1].per_model)
+    assert mean == pytest.approx(kept[1].metrics["val/cd_l1"], rel=1e-6)
+    assert [report.without_models().metrics for report in kept] == [r.metrics for r in plain]
+    stored = worker.store.get(layout.trial("s", "t00000", "epochs", "a2-000001.json"))
+    assert stored is not None
+    assert read_reports(stored.data) == tuple(kept)
+    (control,) = {r.per_model for progress in run(worker, CONTROL) for r in progress.reports}
+    assert control == ()
+
+
 def test_a_control_starts_from_the_pretrained_state_and_sees_no_unlabelled_image(
     worker: Worker, sealed: TrialSpec
 ) -> None:
@@ -207,6 +227,21 @@ def test_a_full_spool_pauses_training_and_fails_no_epoch(worker: Worker) -> None
 
 def digests(progress: Progress) -> list[str]:
     return [report.digest for report in progress.reports]
+
+
+@pytest.mark.usefixtures("sealed")
+def test_what_is_known_is_told_before_more_is_trained(worker: Worker) -> None:
+    """A decision that was lost with the driver is made before the epochs that it may spare."""
+    run(worker, PRETRAIN)
+    begun = run_job(worker, TRIAL)
+    first = next(begun)
+    worker.uploader.flush(f"s.{TRIAL.name}")
+    begun.close()
+    again = run_job(worker, TRIAL)
+    told = next(again)
+    assert (told.attempt, told.reports, told.is_done) == (2, first.reports, False)
+    (done,) = again
+    assert (done.is_done, [report.epoch for report in done.reports]) == (True, [1])
 
 
 @pytest.mark.usefixtures("sealed")

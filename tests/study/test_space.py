@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import pytest
 
 from ss3d.errors import ConfigError
+from ss3d.store.layout import trial_id
 from ss3d.study.parameter import IntRange
+from ss3d.study.pruners import make_rule
+from ss3d.study.rungs import Curve
 from ss3d.study.sharing import count_shared, keyed_ranges
-from ss3d.study.soundness import late_teacher
+from ss3d.study.soundness import late_teacher, longest_phase
 from ss3d.study.space import Space, derive_seeds, load_space, parse_space
 from ss3d.study.toml_lines import TomlFile
 
@@ -17,6 +21,7 @@ BASE = '[base]\npreset = "tiny"\n'
 EMA = '[parameters."semi.ema_decay"]\ntype = "float"\nlow = 0.9\nhigh = 0.99\nscale = "log1m"\n'
 HEADS = '[parameters."model.num_heads"]\ntype = "int"\nlow = 1\nhigh = 8\n'
 BACKBONES = '[parameters."model.backbone"]\ntype = "categorical"\nchoices = ["resnet50", "cnn"]\n'
+NUM_VAL = '[parameters."data.num_val_models"]\ntype = "categorical"\nchoices = [8, 16]\n'
 MODES = '[parameters."semi.bn_mode"]\ntype = "categorical"\nchoices = ["train", "frozen"]\n'
 
 
@@ -29,6 +34,20 @@ def test_every_shipped_space_is_valid(path: Path) -> None:
     space = load_space(path)
     assert space.parameters
     assert keyed_ranges(space, "pretrain") == []
+
+
+@pytest.mark.parametrize("path", sorted(SPACES.glob("*.toml")), ids=lambda path: path.stem)
+def test_no_shipped_space_compares_before_a_quarter_of_the_phase(path: Path) -> None:
+    """Before that the teacher, an average over steps, can hardly matter."""
+    space = load_space(path)
+    rule = make_rule(space)
+    phase = longest_phase(space.design.varied(space.base), space.parameters)
+    early = range(1, math.ceil(phase / 4))
+    curves = {trial_id(n): Curve(dict.fromkeys(range(1, phase + 1), float(n))) for n in range(30)}
+    assert not any(rule.decide(curves, trial, epoch) for trial in curves for epoch in early)
+    if path.stem == "paper":
+        first = math.ceil(phase / 4)
+        assert any(rule.decide(curves, trial, first) for trial in curves)
 
 
 def test_a_file_says_what_is_fixed_and_what_varies() -> None:
@@ -112,6 +131,25 @@ def test_a_seed_in_the_base_stays() -> None:
             "x.toml:6: pruner.reduction_factor: got 5, expected two brackets at least: with "
             "first_rung = 2 the second would begin at epoch 10 of semi.epochs = 8; lower it or "
             "use asha",
+        ),
+        (
+            BASE + '[pruner]\nname = "paired"\n[objective]\nmetric = "val/f_score"\n'
+            'direction = "maximize"\n' + EMA,
+            "x.toml:4: pruner.name: got 'paired', which compares val/cd_l1 to minimize, with the "
+            "objective val/f_score to maximize; change it or use asha",
+        ),
+        (
+            BASE + '[pruner]\nname = "paired"\nalpha = 0.5\n' + EMA,
+            "x.toml:5: pruner.alpha: got 0.5, expected less than 0.5",
+        ),
+        (
+            BASE + 'semi.epochs = 8\n[pruner]\nname = "paired"\nfirst_rung = 8\n' + EMA,
+            "x.toml:6: pruner.first_rung: got 8, expected less than semi.epochs = 8",
+        ),
+        (
+            BASE + '[pruner]\nname = "paired"\n' + NUM_VAL,
+            'x.toml:5: parameters."data.num_val_models": trials of the paired test must share '
+            "their models; fix it or name it in strata",
         ),
         (
             BASE + '[pruner]\nname = "patience"\nmin_delta = -0.1\n' + EMA,
