@@ -10,6 +10,7 @@ from rich.text import Text
 from ss3d.cli import (
     bench,
     compare,
+    confirm,
     cost,
     data,
     doctor,
@@ -51,6 +52,7 @@ for command in (
     gains.gains,
     cost.cost,
     compare.compare,
+    confirm.confirm,
     importance.importance,
     removal.delete,
     proof.rerun,

@@ -12,12 +12,13 @@ from rich.text import Text
 from ss3d.cli.live_table import LiveTable
 from ss3d.cli.opening import DATA, HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
-from ss3d.errors import OutcomeError
-from ss3d.settings import load_settings
+from ss3d.errors import OutcomeError, RefusedError
+from ss3d.settings import Settings, load_settings
 from ss3d.store.layout import SHARED_KINDS
 
 if TYPE_CHECKING:
     from ss3d.store.layout import SharedKind
+    from ss3d.study.definition import Request
     from ss3d.study.driver import Started
     from ss3d.study.live import Snapshot
     from ss3d.study.space import Space
@@ -54,8 +55,6 @@ def search(
     Example: ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
     """
     from ss3d.study.definition import Request
-    from ss3d.study.driver import Watcher
-    from ss3d.study.driver import search as run_search
 
     settings = load_settings(home=home, store=store, ray_address=address)
     request = Request(
@@ -67,7 +66,20 @@ def search(
         slots=slots,
         resume=resume,
     )
+    study, snapshot = run_shown(request, settings)
+    emit(_summary(study, snapshot), as_json, lambda: _say_end(study, snapshot))
+    check_outcome(study, snapshot)
+
+
+def run_shown(request: Request, settings: Settings) -> tuple[str, Snapshot]:
+    """Run a search with its table and MLflow; return the study's name and how it ended.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; how to go on is said.
+    """
     from ss3d.store.opening import open_store
+    from ss3d.study.driver import Watcher
+    from ss3d.study.driver import search as run_search
     from ss3d.tracking.projector import Projector
 
     shown = _Shown()
@@ -83,10 +95,26 @@ def search(
     finally:
         shown.close()
         projector.close(_LEAVING_S)
-    emit(_summary(shown.study, snapshot), as_json, lambda: _say_end(shown.study, snapshot))
+    return shown.study, snapshot
+
+
+def check_outcome(study: str, snapshot: Snapshot) -> None:
+    """Raise what a search that ended badly ends with.
+
+    Raises:
+        OutcomeError: trials failed.
+        RefusedError: the budget let none start.
+    """
+    from ss3d.study.live import num_ended, why_ended
+
     if failed := snapshot.counts.get("failed", 0):
         raise OutcomeError(
-            f"{failed} of {snapshot.target} trials failed; `ss3d trials {shown.study}` says why"
+            f"{failed} of {snapshot.target} trials failed; `ss3d trials {study}` says why"
+        )
+    if not num_ended(snapshot):
+        raise RefusedError(
+            f"study {study}: the budget allows no trial: {why_ended(snapshot)}; raise [budget] in "
+            "the search space and start under another --name"
         )
 
 
