@@ -25,6 +25,7 @@ from ss3d.cli import (
     search,
     study,
     trial,
+    validate,
     weights,
 )
 from ss3d.cli.output import errors
@@ -47,6 +48,7 @@ app.add_typer(weights.app, name="weights")
 for command in (
     trial.train,
     trial.config,
+    validate.validate,
     proof.evaluate,
     figure.figure,
     gains.gains,

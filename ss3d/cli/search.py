@@ -1,4 +1,4 @@
-"""`ss3d search` and `ss3d validate`."""
+"""`ss3d search`, and what every command that runs a search shows of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from ss3d.cli.live_table import LiveTable
@@ -14,20 +13,14 @@ from ss3d.cli.opening import DATA, HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.errors import OutcomeError, RefusedError
 from ss3d.settings import Settings, load_settings
-from ss3d.store.layout import SHARED_KINDS
 
 if TYPE_CHECKING:
-    from ss3d.store.layout import SharedKind
     from ss3d.study.definition import Request
     from ss3d.study.driver import Started
     from ss3d.study.live import Snapshot
-    from ss3d.study.space import Space
 
 app = typer.Typer()
 
-SpaceFile = Annotated[
-    Path, typer.Argument(help="Search space, e.g. search_spaces/quickstart.toml.")
-]
 _LEAVING_S = 3.0
 """How long an interrupted search still writes to MLflow; `ss3d sync` writes the rest."""
 
@@ -118,29 +111,6 @@ def check_outcome(study: str, snapshot: Snapshot) -> None:
         )
 
 
-@app.command()
-def validate(space: SpaceFile, as_json: JsonFlag = False) -> None:
-    """Check a search space and say what it would cost in pretrainings.
-
-    Example: ss3d validate search_spaces/paper.toml
-    """
-    from ss3d.study.sharing import count_shared, keyed_ranges
-    from ss3d.study.space import load_space
-
-    checked = load_space(space)
-    shared = {kind: count_shared(checked, kind) for kind in SHARED_KINDS}
-    endless = {kind: keyed_ranges(checked, kind) for kind in SHARED_KINDS}
-    value = {
-        "name": checked.name,
-        "trials": checked.num_trials,
-        "parameters": [parameter.path for parameter in checked.parameters],
-        "strata": list(checked.strata),
-        **{f"{kind}s": count for kind, count in shared.items()},
-        **{f"{kind}s_unbounded_by": paths for kind, paths in endless.items()},
-    }
-    emit(value, as_json, lambda: _say_space(checked, shared, endless))
-
-
 class _Shown:
     """What the user sees of a search, from its beginning on."""
 
@@ -205,23 +175,3 @@ def _say_end(study: str, snapshot: Snapshot) -> None:
     ended = why_ended(snapshot)
     console.print(Text(f"ended: {ended}{f' · {snapshot.left}' if snapshot.left else ''}"))
     console.print(f"next: ss3d trials {study} · ss3d promote {study} --model NAME · ss3d ui")
-
-
-def _say_space(
-    space: Space,
-    shared: dict[SharedKind, int | None],
-    endless: dict[SharedKind, list[str]],
-) -> None:
-    table = Table("parameter", "range", title=f"{space.name}: {space.num_trials} trials")
-    for parameter in space.parameters:
-        table.add_row(parameter.path, str(parameter.range))
-    console.print(table)
-    for kind, paths in endless.items():
-        for path in paths:
-            text = f"{path} enters the key of a {kind}: every trial needs its own"
-            console.print(Text(f"warning: {text}", style="yellow"))
-    if len(space.strata) > 1:
-        console.print(f"strata: {len(space.strata)}")
-    for kind, count in shared.items():
-        if count != 0:
-            console.print(f"{kind}s: {'one per trial' if count is None else f'at most {count}'}")

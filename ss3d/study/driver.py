@@ -21,6 +21,7 @@ from ss3d.study.job import Place
 from ss3d.study.journal import Journal
 from ss3d.study.ledger import Ledger
 from ss3d.study.live import Snapshot, take_snapshot, why_ended
+from ss3d.study.prediction import expected_rates
 from ss3d.study.proposals import frozen_trial
 from ss3d.study.proposer import Proposer, ready_keys
 from ss3d.study.pruners import make_rule
@@ -117,7 +118,8 @@ class _Session:
         objective = study.space.objective
         agreement = reconcile(store, study.name, objective.metric)
         journal = Journal(settings.study_journal, study.name, objective.direction)
-        self._ledger = Ledger(study.space, read_past(store, study.name))
+        rates = expected_rates(store, study.spec, is_gpu=study.space.resources.gpus > 0)
+        self._ledger = Ledger(study.space, read_past(store, study.name), expected=rates)
         for record in agreement.shared:
             self._ledger.learn(record)
         rule, decided = make_rule(study.space), dict(agreement.decided)
