@@ -24,9 +24,9 @@ from ss3d.trial.state import TrialState, new_state
 if TYPE_CHECKING:
     from ss3d.data.loader import TrialData
 
-_ENOUGH_S = 0.8
+_ENOUGH_S = 0.5
 """Seconds of warm steps that are timed, if so many fit."""
-_MOST_STEPS = 20
+_MOST_STEPS = 10
 _LR = 1e-6
 """Of the probe: a rate that makes a trial diverge costs as much per step as any other."""
 
@@ -96,7 +96,7 @@ def probe(
         control_step_s=_step_s(lambda n: _semi(state, data, supervised, n), config.semi.steps),
         export_s=export_s,
         export_bytes=export_bytes,
-        report_bytes=_report_bytes(state, data),
+        report_bytes=_report_bytes(state, data, _semi(state, data, config, 1)),
     )
 
 
@@ -114,9 +114,10 @@ def _phase(
         return PhaseProbe(step_s, check_s, save_s, _size(Path(folder)))
 
 
-def _semi(state: TrialState, data: TrialData, config: TrialConfig, count: int) -> None:
+def _semi(state: TrialState, data: TrialData, config: TrialConfig, count: int) -> dict[str, float]:
     assert state.teacher is not None
-    semi_epoch(state.student, state.teacher, state.optimizer, data, config.semi, range(count))
+    steps = range(count)
+    return semi_epoch(state.student, state.teacher, state.optimizer, data, config.semi, steps)
 
 
 def _step_s(train: Callable[[int], object], steps: int) -> float:
@@ -133,8 +134,8 @@ def _seconds(train: Callable[[int], object], count: int) -> float:
     return perf_counter() - started
 
 
-def _report_bytes(state: TrialState, data: TrialData) -> int:
-    report = state.epoch_done(validate(state, data), measure_system(0.0))
+def _report_bytes(state: TrialState, data: TrialData, train: dict[str, float]) -> int:
+    report = state.epoch_done(train | validate(state, data), measure_system(0.0))
     return len(json.dumps(report.model_dump(mode="json")))
 
 
