@@ -10,6 +10,7 @@ from rich.text import Text
 from ss3d.cli import (
     bench,
     compare,
+    confirm,
     cost,
     data,
     doctor,
@@ -26,6 +27,7 @@ from ss3d.cli import (
     simulate,
     study,
     trial,
+    validate,
     weights,
 )
 from ss3d.cli.output import errors
@@ -48,11 +50,13 @@ app.add_typer(weights.app, name="weights")
 for command in (
     trial.train,
     trial.config,
+    validate.validate,
     proof.evaluate,
     figure.figure,
     gains.gains,
     cost.cost,
     compare.compare,
+    confirm.confirm,
     importance.importance,
     simulate.simulate,
     removal.delete,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ class Cost:
     control_s: float
     """Of supervised controls that this study made."""
     failed_s: float
-    """Of the trials that failed; contained in `semi_s`."""
+    """Of trials that failed, and of shared trainings that did; contained in the others."""
     saved_by_sharing_s: float
     """What pretraining for every trial that started would have cost more; controls count nothing:
     nobody would train one per trial."""
@@ -56,14 +56,21 @@ class StratumCost:
     cost: Cost
 
 
-def study_cost(study: StudyRecord, borrowed: Collection[str] = ()) -> list[StratumCost]:
+def study_cost(
+    study: StudyRecord,
+    borrowed: Collection[str] = (),
+    trained: Mapping[str, float] | None = None,
+) -> list[StratumCost]:
     """Return the cost of each stratum of a study.
 
     Args:
         study: with its trials and what they share.
         borrowed: keys of pretrained states and controls that another study made.
+        trained: seconds that this study's sessions trained each of them, by key: of one that is
+            not complete, and left no reports, nothing else is known.
     """
-    shared = [(of, _users(study, of), of.key in borrowed) for of in study.shared]
+    known = [_with_seconds(of, trained or {}) for of in study.shared]
+    shared = [(of, _users(study, of), of.key in borrowed) for of in known]
     return [
         StratumCost(dict(trials[0].spec.stratum), _cost(trials, shared))
         for trials in by_stratum(study.trials).values()
@@ -118,9 +125,9 @@ def cost_table(cost: Cost, title: str = "") -> Table:
     table.add_column("training time", justify="right", no_wrap=True)
     table.add_row("pretraining", duration(cost.pretrain_s))
     table.add_row("teacher-student", duration(cost.semi_s))
-    table.add_row("  wasted by failures", duration(cost.failed_s))
     table.add_row("controls", duration(cost.control_s), end_section=True)
-    table.add_row("spent", duration(cost.spent_s), style="bold", end_section=True)
+    table.add_row("spent", duration(cost.spent_s), style="bold")
+    table.add_row("  wasted by failures", duration(cost.failed_s), end_section=True)
     table.add_row("saved by sharing", duration(cost.saved_by_sharing_s))
     table.add_row("saved by stopping", duration(cost.saved_by_stopping_s), end_section=True)
     table.add_row("factor", _factor(cost.factor), style="bold")
@@ -153,11 +160,14 @@ def seconds_of_trial(trial: TrialRecord) -> float:
 def _cost(trials: list[TrialRecord], shared: list[tuple[SharedRecord, list[str], bool]]) -> Cost:
     names = {trial.spec.trial for trial in trials}
     spent: dict[str, list[float]] = {"pretrain": [], "control": []}
+    is_running = any(trial.state == "running" for trial in trials)
+    failed = [seconds_of_trial(trial) for trial in trials if trial.state == "failed"]
     saved = []
     for of, users, is_borrowed in shared:
         share = sum(user in names for user in users) / len(users)
         if not is_borrowed:
             spent[of.kind].append(of.seconds * share)
+            failed += [] if of.complete or is_running else [of.seconds * share]
         starters = _num_started(trials, of.key)
         if of.kind == "pretrain" and starters:
             saved.append(of.seconds * (starters - (0 if is_borrowed else share)))
@@ -166,10 +176,16 @@ def _cost(trials: list[TrialRecord], shared: list[tuple[SharedRecord, list[str],
         pretrain_s=math.fsum(spent["pretrain"]),
         semi_s=math.fsum(seconds_of_trial(trial) for trial in trials),
         control_s=math.fsum(spent["control"]),
-        failed_s=math.fsum(seconds_of_trial(t) for t in trials if t.state == "failed"),
+        failed_s=math.fsum(failed),
         saved_by_sharing_s=math.fsum(saved),
         saved_by_stopping_s=math.fsum(_saved_by_stopping(trial) for trial in trials),
     )
+
+
+def _with_seconds(of: SharedRecord, trained: Mapping[str, float]) -> SharedRecord:
+    if of.complete:
+        return of
+    return of.model_copy(update={"seconds": max(of.seconds, trained.get(of.key, 0.0))})
 
 
 def _users(study: StudyRecord, of: SharedRecord) -> list[str]:

@@ -113,6 +113,11 @@ def evaluation(data_hash: str, number: int) -> str:
     return f"{evaluations(data_hash)}test-{number:06d}.json"
 
 
+def prediction(key: str) -> str:
+    """Return the key of what a launch was predicted to cost."""
+    return f"predictions/{key}.json"
+
+
 def probe(run: str, name: str) -> str:
     """Return the key of what `ss3d doctor` writes and deletes again."""
     return f"{PROBES}{run}-{name}"

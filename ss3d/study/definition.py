@@ -109,6 +109,7 @@ def _create(store: Store, request: Request, is_local: bool) -> Study:
         "schema": SCHEMA,
         "name": name,
         "description": space.description,
+        "confirms": space.confirms,
         "seed": space.seed,
         **{table: tree.get(table, {}) for table in _TABLES},
         "arms": tree.get("arms", []),

@@ -25,6 +25,7 @@ from ss3d.study.job import Place
 from ss3d.study.journal import Journal
 from ss3d.study.ledger import Ledger
 from ss3d.study.live import Snapshot, take_snapshot, why_ended
+from ss3d.study.prediction import expected_rates
 from ss3d.study.proposer import Proposer, ready_keys
 from ss3d.study.pruners import compared_epochs, make_rule
 from ss3d.study.reconcile import Agreement, reconcile
@@ -123,7 +124,8 @@ class _Session:
         agreement = reconcile(store, study.name, objectives)
         directions = [one.direction for one in objectives.all]
         journal = Journal(settings.study_journal, study.name, directions)
-        self._ledger = Ledger(study.space, read_past(store, study.name))
+        rates = expected_rates(store, study.spec, is_gpu=study.space.resources.gpus > 0)
+        self._ledger = Ledger(study.space, read_past(store, study.name), expected=rates)
         for record in agreement.shared:
             self._ledger.learn(record)
         rule, decided = make_rule(study.space), dict(agreement.decided)

@@ -61,15 +61,21 @@ class Ledger:
         space: what is searched, and on how many devices.
         past: what earlier sessions used, but for their trials.
         clock: seconds, from anywhere.
+        expected: seconds of an epoch by phase, which count until one of the phase was trained.
     """
 
     def __init__(
-        self, space: Space, past: Past, clock: Callable[[], float] = time.monotonic
+        self,
+        space: Space,
+        past: Past,
+        clock: Callable[[], float] = time.monotonic,
+        expected: Mapping[Phase, float] | None = None,
     ) -> None:
         self._devices = space.resources.gpus or space.resources.cpus
         self._sign = space.objective.sign
         self._num_strata = len(space.strata)
         self._clock = clock
+        self._expected = dict(expected or {})
         self._past_s = past.seconds
         self._started = clock()
         self._trained: dict[str, float] = dict(past.shared)
@@ -155,4 +161,4 @@ class Ledger:
             seconds, epochs = self._rates.get((work.phase, key), (0.0, 0))
             if epochs:
                 return max(work.epochs - done, 0) * seconds / epochs
-        return 0.0
+        return max(work.epochs - done, 0) * self._expected.get(work.phase, 0.0)

@@ -47,6 +47,8 @@ class Space:
     name: str
     seed: int
     description: str
+    confirms: str
+    """The study whose best trials the arms are; empty if it is no confirmation."""
     base: TrialConfig
     parameters: tuple[Parameter, ...]
     """What varies: paths of TrialConfig, then replicate and arm."""
@@ -166,6 +168,7 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
         name=name,
         seed=seed,
         description=tables.study.description,
+        confirms=tables.study.confirms,
         base=base,
         parameters=(*parameters, *factors),
         strata=strata,

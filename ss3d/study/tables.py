@@ -23,6 +23,7 @@ class StudyTable(Table):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     replicates: Annotated[int, Field(ge=1, le=1000)] = 1
     description: str = ""
+    confirms: str = ""
 
 
 class Objective(Table):
