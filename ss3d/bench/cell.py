@@ -23,8 +23,8 @@ class Ended(Record):
     """Training seconds of the trial's own teacher-student epochs."""
     value: float
     """The objective at the trial's last epoch."""
-    is_complete: bool
-    """False if it was stopped."""
+    epoch: int
+    """The last teacher-student epoch; 0 of a trial that was stopped before."""
 
     @property
     def spent_s(self) -> float:
@@ -58,16 +58,21 @@ class Cell(Record):
         return math.fsum(trial.pretrain_s for trial in self.trials)
 
     @property
+    def complete(self) -> list[Ended]:
+        """Return the trials that nothing stopped."""
+        return [trial for trial in self.trials if trial.epoch == self.num_epochs]
+
+    @property
     def best(self) -> float:
         """Return the lowest value of a complete trial."""
-        return min(trial.value for trial in self.trials if trial.is_complete)
+        return min(trial.value for trial in self.complete)
 
     def anytime(self) -> Iterator[tuple[float, float]]:
         """Yield training seconds spent and best value of a complete trial, whenever one ends."""
         spent_s, best = 0.0, math.inf
         for trial in self.trials:
             spent_s += trial.spent_s
-            if trial.is_complete:
+            if trial.epoch == self.num_epochs:
                 best = min(best, trial.value)
                 yield spent_s, best
 
@@ -77,7 +82,7 @@ class Cell(Record):
 
     def epoch_seconds(self) -> EpochSeconds:
         """Return the mean seconds of a whole trial by part, from the trials that are complete."""
-        whole = [trial for trial in self.trials if trial.is_complete]
+        whole = self.complete
         return EpochSeconds(
             pretrain_s=math.fsum(trial.pretrain_s for trial in whole) / len(whole),
             start_s=math.fsum(trial.start_s for trial in whole) / len(whole),
@@ -102,7 +107,7 @@ def ended_trials(record: StudyRecord) -> tuple[Ended, ...]:
                 start_s=start_s,
                 semi_s=seconds_of_trial(trial) - start_s,
                 value=trial.result.values[METRIC],
-                is_complete=trial.state == "complete",
+                epoch=max(r.epoch for r in trial.reports),
             )
         )
     return tuple(ended)

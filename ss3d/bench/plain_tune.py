@@ -107,21 +107,16 @@ def search_plainly(
         results = tuner.fit()
     if results.errors:
         raise OutcomeError(f"{results.num_errors} trials failed: {results.errors[0]}")
-    return ended_results([r.metrics or {} for r in results], space.base.semi.epochs)
+    return _in_order([result.metrics or {} for result in results])
 
 
-def ended_results(results: Sequence[Mapping[str, Any]], num_epochs: int) -> tuple[Ended, ...]:
-    """Return trials in the order of their ends, from the last result of each.
-
-    Args:
-        results: as `train` reports them.
-        num_epochs: of a whole teacher-student phase.
-    """
+def _in_order(results: Sequence[Mapping[str, Any]]) -> tuple[Ended, ...]:
+    """Return trials in the order of their ends, from the last result of each."""
     ended = [
         Ended(
             at=result["at"],
             value=result[METRIC],
-            is_complete=result.get(SEMI_EPOCH) == num_epochs,
+            epoch=result.get(SEMI_EPOCH, 0),
             **{part: result[part] for part in _PARTS},
         )
         for result in results

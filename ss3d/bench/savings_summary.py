@@ -108,7 +108,7 @@ def _row(table: Table, way: Way, cells: list[Cell], plain: dict[int, Cell]) -> R
             )
         ),
         num_pretrains=median(lambda cell, first: cell.num_pretrains),
-        num_complete=median(lambda cell, first: sum(t.is_complete for t in cell.trials)),
+        num_complete=median(lambda cell, first: len(cell.complete)),
         best=median(lambda cell, first: cell.best),
         time_to_target_s=median(time_to_target),
         target_ratio=median(
