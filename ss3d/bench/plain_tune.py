@@ -6,6 +6,7 @@ here does not pay for imports either.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from ss3d.errors import OutcomeError
 from ss3d.store.opening import open_store
 from ss3d.study.parameter import Choices, FloatRange
 from ss3d.study.proposals import propose
+from ss3d.study.searcher import Unsaved
 from ss3d.study.space import Space
 from ss3d.trial.run import run_trial
 from ss3d.trial.state import new_state
@@ -86,6 +88,7 @@ def search_plainly(
     Raises:
         OutcomeError: a trial failed.
     """
+    os.environ.pop("TUNE_MAX_PENDING_TRIALS_PG", None)  # of a search by ss3d before
     base = space.base.model_dump(mode="json")
     trainable = tune.with_parameters(train, base=base, data=data, cache=str(cache))
     with tempfile.TemporaryDirectory(prefix="ss3d-tune-") as folder:
@@ -124,7 +127,7 @@ def _in_order(results: Sequence[Mapping[str, Any]]) -> tuple[Ended, ...]:
     return tuple(sorted(ended, key=lambda trial: trial.at))
 
 
-class _Ends(tune.Callback):
+class _Ends(Unsaved, tune.Callback):
     """Counts the trials that ended."""
 
     def __init__(self, on_end: Callable[[int], None]) -> None:
@@ -136,9 +139,6 @@ class _Ends(tune.Callback):
     ) -> None:
         self._ended += 1
         self._on_end(self._ended)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
 
 
 def _domain(of: object) -> Any:

@@ -6,6 +6,7 @@ kept as a file, so an interrupted run goes on where it stopped.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from ss3d.bench.cell import Cell, Ended, ended_trials
 from ss3d.bench.shape import HEADS, RATIOS, Pruner, Sampler, Shape
-from ss3d.errors import OutcomeError
+from ss3d.config import canonical_json
+from ss3d.data.dataset import open_dataset
+from ss3d.errors import OutcomeError, RefusedError
 from ss3d.settings import Settings
 from ss3d.store.opening import open_store
 from ss3d.study.definition import Request
@@ -23,7 +26,8 @@ from ss3d.study.environment import prepare_environment
 from ss3d.study.live import Snapshot, num_ended
 from ss3d.study.space import Space
 from ss3d.study.tables import Resources
-from ss3d.trial.history import load_study_record
+from ss3d.trial.history import load_study_record, read_object
+from ss3d.trial.spec import hash_modules
 
 _STUDY = "savings"
 _MORE = 2
@@ -95,11 +99,31 @@ class Bench:
         folder: of all files: spaces, stores, and one JSON file per finished search.
         data: address of the data set.
         slots: trials at once, in every way.
+
+    Raises:
+        RefusedError: the folder has searches of other data, slots or code.
     """
 
     folder: Path
     data: str
     slots: int
+
+    def __post_init__(self) -> None:
+        conditions = {
+            "data": open_dataset(open_store(self.data)).manifest.content_hash,
+            "slots": self.slots,
+            "code": _code_version(),
+        }
+        path = self.folder / "conditions.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.write_text(canonical_json(conditions))
+        before = read_object(path.read_bytes(), str(path))
+        if other := [name for name, value in conditions.items() if before.get(name) != value]:
+            raise RefusedError(
+                f"{self.folder} has searches that were measured with other {', '.join(other)}; "
+                "choose another --output"
+            )
 
     def measure(
         self,
@@ -194,3 +218,9 @@ class Bench:
             return search_plainly(
                 replace(space, resources=resources), plain, self.data, settings.cache_dir, on_end
             )
+
+
+@functools.cache
+def _code_version() -> str:
+    """Return the sha256 of all code that a search of the benchmark runs."""
+    return hash_modules(__name__)

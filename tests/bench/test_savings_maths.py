@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from ss3d.bench.cell import Cell, Ended
-from ss3d.bench.savings import BOTH, PLAIN, Table, tables
+from ss3d.bench.savings import BOTH, PLAIN, Bench, Table, tables
 from ss3d.bench.savings_summary import TOLERANCE, summarize
 from ss3d.bench.shape import HEADS, RATIOS, EpochSeconds, Shape, halved_share, rungs
 from ss3d.config import TrialConfig
+from ss3d.errors import RefusedError
 from ss3d.study.pruners import make_rule
 from ss3d.study.rungs import SuccessiveHalving
 from ss3d.study.sharing import count_shared
@@ -123,3 +124,10 @@ def test_the_written_space_is_the_stated_shape(tmp_path: Path, is_quick: bool) -
     ranges = {p.path: str(p.range) for p in space.parameters}
     assert len(ranges) == 5
     assert (first.ratios, first.heads) == (RATIOS, HEADS)
+
+
+def test_a_folder_of_other_searches_is_refused(tmp_path: Path, data_folder: Path) -> None:
+    Bench(tmp_path / "bench", str(data_folder), slots=2)
+    Bench(tmp_path / "bench", str(data_folder), slots=2)
+    with pytest.raises(RefusedError, match="measured with other slots; choose another --output"):
+        Bench(tmp_path / "bench", str(data_folder), slots=1)
