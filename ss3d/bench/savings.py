@@ -213,10 +213,10 @@ class Bench:
         from ss3d.study.session import ray_session
 
         resources = Resources(max_concurrent=self.slots)
-        plain = Plain(way.stops, way.time_attr, way.learns)
+        plain, data = Plain(way.stops, way.time_attr, way.learns), open_store(self.data).address
         with ray_session(settings, resources, self.slots):
             return search_plainly(
-                replace(space, resources=resources), plain, self.data, settings.cache_dir, on_end
+                replace(space, resources=resources), plain, data, settings.cache_dir, on_end
             )
 
 

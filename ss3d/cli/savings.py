@@ -25,7 +25,7 @@ def savings(
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder of all files; goes on with what is there."),
-    ] = Path("bench/savings"),
+    ] = Path("ss3d-data/bench/savings"),
     data: Annotated[
         str | None, typer.Option(help="Prepared data set; default: a procedural one is made.")
     ] = None,
@@ -41,17 +41,21 @@ def savings(
     picture: Annotated[Path | None, typer.Option(help="savings.png or .pdf.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Search the same study in several ways and compare what they cost and found.
+    """Search the same study in several ways; compare what they cost and found.
 
-    Ways: Ray Tune with random search as a user would write it; with its ASHA scheduler; ss3d with
-    shared pretraining only, and with stopping and TPE as well; Tune with OptunaSearch and ASHA,
-    which counts either teacher-student epochs (the same rungs as ss3d) or, its default, all. The
-    random ways try the same values. A second table has twice as many trials over a third of the
-    pretrain keys. Takes half an hour on two cores; an interrupted run goes on where it stopped.
+    Plain is Ray Tune with random search, as a user would write it. Beside it:
+    with Tune's ASHA; ss3d with shared pretraining only, and with stopping and
+    TPE as well; Tune's OptunaSearch with ASHA, which counts teacher-student
+    epochs (the same rungs as ss3d) or, as by default, all epochs. All random
+    ways try the same values. A second table has twice as many trials over a
+    third of the pretrain keys.
+
+    Takes half an hour on two idle cores. What was searched is kept in the
+    folder, so an interrupted run goes on where it stopped.
 
     Examples:
       ss3d bench savings --quick
-      ss3d bench savings -o bench/savings --picture savings.png --json
+      ss3d bench savings -o bench --picture savings.png --json
     """
     from ss3d.bench.savings import Bench, tables
     from ss3d.bench.savings_summary import (
