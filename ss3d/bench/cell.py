@@ -35,9 +35,10 @@ class Ended(Record):
 class Cell(Record):
     """One way of searching with one seed."""
 
-    shape: str
     way: str
     seed: int
+    conditions: dict[str, str | int]
+    """Under which it was measured: data, slots, code, space."""
     num_epochs: int
     """Of a whole teacher-student phase."""
     num_pretrains: int

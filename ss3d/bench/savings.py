@@ -6,7 +6,6 @@ kept as a file, so an interrupted run goes on where it stopped.
 
 from __future__ import annotations
 
-import functools
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from ss3d.bench.cell import Cell, Ended, ended_trials
 from ss3d.bench.shape import HEADS, RATIOS, Pruner, Sampler, Shape
-from ss3d.config import canonical_json
 from ss3d.data.dataset import open_dataset
 from ss3d.errors import OutcomeError, RefusedError
 from ss3d.settings import Settings
@@ -24,10 +22,10 @@ from ss3d.study.definition import Request
 from ss3d.study.driver import Watcher, search
 from ss3d.study.environment import prepare_environment
 from ss3d.study.live import Snapshot, num_ended
-from ss3d.study.space import Space
+from ss3d.study.space import Space, load_space
 from ss3d.study.tables import Resources
-from ss3d.trial.history import load_study_record, read_object
-from ss3d.trial.spec import hash_modules
+from ss3d.trial.history import load_study_record
+from ss3d.trial.spec import code_version
 
 _STUDY = "savings"
 _MORE = 2
@@ -47,6 +45,16 @@ class Way:
     """Values are proposed by TPE, not at random."""
     time_attr: str = "semi_epoch"
     """What Tune's scheduler counts."""
+
+    @property
+    def sampler(self) -> Sampler:
+        """Return what proposes values."""
+        return "tpe" if self.learns else "random"
+
+    @property
+    def pruner(self) -> Pruner:
+        """Return what decides who goes on."""
+        return "asha" if self.stops else "none"
 
 
 PLAIN = Way("plain", "Tune, random search", shares=False, stops=False, learns=False)
@@ -99,31 +107,11 @@ class Bench:
         folder: of all files: spaces, stores, and one JSON file per finished search.
         data: address of the data set.
         slots: trials at once, in every way.
-
-    Raises:
-        RefusedError: the folder has searches of other data, slots or code.
     """
 
     folder: Path
     data: str
     slots: int
-
-    def __post_init__(self) -> None:
-        conditions = {
-            "data": open_dataset(open_store(self.data)).manifest.content_hash,
-            "slots": self.slots,
-            "code": _code_version(),
-        }
-        path = self.folder / "conditions.json"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            path.write_text(canonical_json(conditions))
-        before = read_object(path.read_bytes(), str(path))
-        if other := [name for name, value in conditions.items() if before.get(name) != value]:
-            raise RefusedError(
-                f"{self.folder} has searches that were measured with other {', '.join(other)}; "
-                "choose another --output"
-            )
 
     def measure(
         self,
@@ -140,6 +128,7 @@ class Bench:
 
         Raises:
             OutcomeError: a trial failed.
+            RefusedError: the folder has a search of other data, slots, code or space.
         """
         return list(self._cells(table, seeds, on_search))
 
@@ -148,28 +137,53 @@ class Bench:
     ) -> Iterator[Cell]:
         for seed in seeds:
             for way in table.ways:
-                path = self.folder / "searches" / table.shape.name / f"{way.name}-{seed}.json"
                 on_search(way, seed, 0)
-                if not path.exists():
-                    cell = self._search(table.shape, way, seed, on_search)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.with_suffix(".new").write_bytes(cell.to_json())
-                    path.with_suffix(".new").replace(path)
+                yield self._cell(table.shape, way, seed, on_search)
                 on_search(way, seed, table.shape.num_trials)
-                yield Cell.from_json(path.read_bytes())
+
+    def _cell(
+        self, shape: Shape, way: Way, seed: int, on_search: Callable[[Way, int, int], None]
+    ) -> Cell:
+        """Read a search that was finished under the same conditions, or search."""
+        path = self.folder / "searches" / shape.name / f"{way.name}-{seed}.json"
+        text = shape.space(seed, way.sampler, way.pruner)
+        conditions: dict[str, str | int] = {
+            "data": open_dataset(open_store(self.data)).manifest.content_hash,
+            "slots": self.slots,
+            "code": code_version(),
+            "space": text,
+        }
+        if path.exists():
+            cell = Cell.from_json(path.read_bytes())
+            other = [name for name, of in conditions.items() if cell.conditions.get(name) != of]
+            if other:
+                raise RefusedError(
+                    f"{path} was measured with other {', '.join(other)}; choose another --output"
+                )
+            return cell
+        cell = self._search(shape, way, seed, conditions, on_search)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".new").write_bytes(cell.to_json())
+        path.with_suffix(".new").replace(path)
+        return cell
 
     def _search(
-        self, shape: Shape, way: Way, seed: int, on_search: Callable[[Way, int, int], None]
+        self,
+        shape: Shape,
+        way: Way,
+        seed: int,
+        conditions: dict[str, str | int],
+        on_search: Callable[[Way, int, int], None],
     ) -> Cell:
         """Search once, with a store of its own: nothing is shared between ways and seeds."""
         home = self.folder / "homes" / shape.name / f"{way.name}-{seed}"
         if home.exists():
             shutil.rmtree(home)  # of a run that was interrupted: its wall clock is lost
+        home.mkdir(parents=True)
         settings = Settings(home=home, cache=self.folder / "cache")
-        sampler: Sampler = "tpe" if way.learns else "random"
-        pruner: Pruner = "asha" if way.stops else "none"
         path = home / f"{_STUDY}.toml"
-        space = shape.write_space(path, seed, sampler, pruner)
+        path.write_text(str(conditions["space"]))
+        space = load_space(path)
         started = time.perf_counter()
 
         def on_end(ended: int) -> None:
@@ -181,9 +195,9 @@ class Bench:
             trials = self._search_with_tune(space, way, settings, on_end)
             num_pretrains = sum(trial.pretrain_s > 0 for trial in trials)
         return Cell(
-            shape=shape.name,
             way=way.name,
             seed=seed,
+            conditions=conditions,
             num_epochs=space.base.semi.epochs,
             num_pretrains=num_pretrains,
             wall_s=time.perf_counter() - started,
@@ -218,9 +232,3 @@ class Bench:
             return search_plainly(
                 replace(space, resources=resources), plain, data, settings.cache_dir, on_end
             )
-
-
-@functools.cache
-def _code_version() -> str:
-    """Return the sha256 of all code that a search of the benchmark runs."""
-    return hash_modules(__name__)

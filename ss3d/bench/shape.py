@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
-
-from ss3d.study.space import Space, load_space
 
 METRIC = "val/cd_l1"
 RATIOS = (0.1, 0.2, 0.5)
@@ -64,22 +61,14 @@ class Shape:
             "-quick" if self.is_quick else ""
         )
 
-    def write_space(
-        self, path: Path, seed: int, sampler: Sampler = "random", pruner: Pruner = "none"
-    ) -> Space:
-        """Write the search space as a file that `ss3d search` takes, and read it.
+    def space(self, seed: int, sampler: Sampler = "random", pruner: Pruner = "none") -> str:
+        """Return the search space as the text of a file that `ss3d search` takes.
 
         Args:
-            path: of the file; its folder is made.
             seed: of the study: of the sampler, the split, and both phases of every trial.
             sampler: proposes values.
             pruner: decides who goes on.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(self._lines(seed, sampler, pruner)) + "\n")
-        return load_space(path)
-
-    def _lines(self, seed: int, sampler: Sampler, pruner: Pruner) -> list[str]:
         fixed = _BASE | (_QUICK if self.is_quick else {})
         lines = ["[study]", f"seed = {seed}", "", "[base]", 'preset = "tiny"']
         lines += [f"{path} = {value}" for path, value in fixed.items()]
@@ -96,7 +85,7 @@ class Shape:
         for path, (low, high) in _RANGES.items():
             lines += ["", f'[parameters."{path}"]', 'type = "float"']
             lines += [f"low = {low}", f"high = {high}"]
-        return lines
+        return "\n".join(lines) + "\n"
 
 
 def rungs(num_epochs: int) -> list[int]:

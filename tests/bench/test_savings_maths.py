@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from ss3d.bench.cell import Cell, Ended
-from ss3d.bench.savings import BOTH, PLAIN, Bench, Table, tables
+from ss3d.bench.savings import BOTH, PLAIN, Table, tables
 from ss3d.bench.savings_summary import TOLERANCE, summarize
 from ss3d.bench.shape import HEADS, RATIOS, EpochSeconds, Shape, halved_share, rungs
 from ss3d.config import TrialConfig
-from ss3d.errors import RefusedError
 from ss3d.study.pruners import make_rule
 from ss3d.study.rungs import SuccessiveHalving
 from ss3d.study.sharing import count_shared
+from ss3d.study.space import load_space
 
 
 def end(at: float, value: float, pretrain_s: float = 0.0, semi_s: float = 1.0) -> Ended:
@@ -31,9 +31,9 @@ def end(at: float, value: float, pretrain_s: float = 0.0, semi_s: float = 1.0) -
 
 def cell(way: str, seed: int, *trials: Ended, wall_s: float = 10.0) -> Cell:
     return Cell(
-        shape="s",
         way=way,
         seed=seed,
+        conditions={},
         num_epochs=16,
         num_pretrains=sum(trial.pretrain_s > 0 for trial in trials),
         wall_s=wall_s,
@@ -116,7 +116,9 @@ def test_a_way_that_finds_less_has_no_time_to_target_and_reaches_no_goal() -> No
 def test_the_written_space_is_the_stated_shape(tmp_path: Path, is_quick: bool) -> None:
     first, second = (table.shape for table in tables(32, is_quick))
     assert (first.num_keys, second.num_keys, second.num_trials) == (9, 3, 64)
-    space = first.write_space(tmp_path / "both.toml", 3, "tpe", "asha")
+    path = tmp_path / "both.toml"
+    path.write_text(first.space(3, "tpe", "asha"))
+    space = load_space(path)
     assert (space.num_trials, space.seed, space.sampler.name) == (32, 3, "tpe")
     assert count_shared(space, "pretrain") == 9
     assert make_rule(space) == SuccessiveHalving(1, 4)
@@ -124,10 +126,3 @@ def test_the_written_space_is_the_stated_shape(tmp_path: Path, is_quick: bool) -
     ranges = {p.path: str(p.range) for p in space.parameters}
     assert len(ranges) == 5
     assert (first.ratios, first.heads) == (RATIOS, HEADS)
-
-
-def test_a_folder_of_other_searches_is_refused(tmp_path: Path, data_folder: Path) -> None:
-    Bench(tmp_path / "bench", str(data_folder), slots=2)
-    Bench(tmp_path / "bench", str(data_folder), slots=2)
-    with pytest.raises(RefusedError, match="measured with other slots; choose another --output"):
-        Bench(tmp_path / "bench", str(data_folder), slots=1)

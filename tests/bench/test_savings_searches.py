@@ -10,6 +10,7 @@ from ss3d.bench.savings import WAYS, Bench, Table, Way
 from ss3d.bench.savings_plot import draw_savings
 from ss3d.bench.savings_summary import summarize
 from ss3d.bench.shape import Shape
+from ss3d.errors import RefusedError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -45,3 +46,6 @@ def test_sharing_finds_exactly_what_plain_tune_finds_for_less(
     begun = len(said)
     assert bench.measure(table, [0], lambda way, seed, ended: said.append((way, ended))) == cells
     assert {ended for _, ended in said[begun:]} == {0, 4}  # read, not searched again
+    other = Bench(tmp_path / "bench", str(data_folder), slots=1)
+    with pytest.raises(RefusedError, match="measured with other slots; choose another --output"):
+        other.measure(table, [0])
