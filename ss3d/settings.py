@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ss3d.errors import ConfigError
 
@@ -21,6 +21,7 @@ _VARIABLES = {
     "study_db": "SS3D_STUDY_DB",
     "ray_address": "SS3D_RAY_ADDRESS",
     "cache": "SS3D_CACHE",
+    "lease_s": "SS3D_LEASE_S",
 }
 
 
@@ -41,6 +42,8 @@ class Settings(BaseModel):
     """Ray cluster to join; default starts Ray in this machine."""
     cache: Path | None = None
     """Folder of the decoded data sets; default `<home>/cache`."""
+    lease_s: float = Field(default=30.0, gt=0)
+    """Seconds until another driver may take a study whose own is silent on another machine."""
 
     @property
     def store_address(self) -> str:

@@ -65,7 +65,8 @@ def why(
         table = Table("epoch", "rule", "value", "cutoff", "rank", "of", "stopped", title=trial)
         for d in decisions:
             numbers = (f"{d['value']:.4f}", f"{d['cutoff']:.4f}", str(d["rank"]))
-            row = (str(d["rung"]), d["rule"], *numbers, str(len(d["peers"])))
+            compared = (*numbers, str(len(d["peers"]))) if d["rule"] != "user" else ("-",) * 4
+            row = (str(d["rung"]), d["rule"], *compared)
             table.add_row(*row, "yes" if d["stop"] else "no")
         console.print(table)
         console.print(f"{trial}: {record.state}{f': {reason}' if reason else ''}")

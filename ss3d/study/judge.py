@@ -9,7 +9,7 @@ from ss3d.config import canonical_json
 from ss3d.study.entries import Entry
 from ss3d.study.events import Decided
 from ss3d.study.proposals import curve_of
-from ss3d.study.rungs import Curve, Decision, Rule, explain
+from ss3d.study.rungs import Curve, Decision, Rule, by_user, explain
 from ss3d.study.space import Space
 from ss3d.trial.records import TrialSpec
 
@@ -37,6 +37,8 @@ class Judge:
         self._decided = decided
         self._tell = tell
         self._curves: dict[str, dict[str, Curve]] = {}
+        self._unwanted: set[str] = set()
+        """Trials that end at their next report."""
 
     def see(self, entry: Entry) -> None:
         """Take the curve of a trial as far as it got."""
@@ -51,11 +53,49 @@ class Judge:
         for epoch in epochs:
             decision = self._decide_at(entry.spec, epoch)
             if decision and decision.stop:
-                entry.reason = explain(decision)
-                entry.reports = {k: r for k, r in entry.reports.items() if r.epoch <= epoch}
-                self.see(entry)
-                return decision
+                return self._stop(entry, epoch, decision)
+        if epochs and entry.spec.trial in self._unwanted:
+            return self._stop_by_user(entry, epochs[-1])
         return decision
+
+    def stop_next(self, entry: Entry) -> None:
+        """Stop a trial that runs at its next report; nothing happens if it will be stopped."""
+        if self._stop_epoch(entry) is None:
+            self._unwanted.add(entry.spec.trial)
+
+    def stop_now(self, entry: Entry) -> bool:
+        """Stop a trial that does not run where it is; return whether it is stopped.
+
+        It is not where a stored decision will stop it at an epoch that it has yet to come to again.
+        """
+        trial, decided_at = entry.spec.trial, self._stop_epoch(entry)
+        last = max(curve_of(entry.reports.values(), self._metric), default=0)
+        if decided_at is None:
+            self._stop_by_user(entry, last)
+        elif decided_at <= last:
+            self._stop(entry, decided_at, self._decided[trial, decided_at])
+        return decided_at is None or decided_at <= last
+
+    def _stop(self, entry: Entry, epoch: int, decision: Decision) -> Decision:
+        """Note why a trial ends; its later epochs do not count."""
+        entry.reason = explain(decision)
+        entry.reports = {k: r for k, r in entry.reports.items() if r.epoch <= epoch}
+        self.see(entry)
+        return decision
+
+    def _stop_by_user(self, entry: Entry, epoch: int) -> Decision:
+        trial = entry.spec.trial
+        value = curve_of(entry.reports.values(), self._metric).get(epoch, 0.0)
+        decision = self._decided[trial, epoch] = by_user(trial, epoch, value)
+        self._tell(Decided(trial, epoch, decision))
+        return self._stop(entry, epoch, decision)
+
+    def _stop_epoch(self, entry: Entry) -> int | None:
+        """Return where a decision stops a trial, if one does."""
+        trial = entry.spec.trial
+        return min(
+            (e for (t, e), d in self._decided.items() if t == trial and d.stop), default=None
+        )
 
     def _decide_at(self, spec: TrialSpec, epoch: int) -> Decision | None:
         """Return the decision with the objective's own values: rules see them lower-is-better."""

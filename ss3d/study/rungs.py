@@ -41,6 +41,8 @@ class Decision:
 Curves = Mapping[str, Curve]
 
 _PATIENCE = "patience/"
+BY_USER = "user"
+"""Rule of a decision that `ss3d stop` asked for."""
 
 
 class Rule(Protocol):
@@ -151,6 +153,8 @@ def first_rung(epochs: int) -> int:
 
 def explain(decision: Decision) -> str:
     """Return a decision to stop in one line."""
+    if decision.rule == BY_USER:
+        return f"stopped by the user {at_epoch(decision.rung)}"
     start = f"stopped by {decision.rule} at epoch {decision.rung}: {decision.value:.4g}"
     if decision.rule.startswith(_PATIENCE):
         epochs = decision.rule.removeprefix(_PATIENCE)
@@ -160,6 +164,22 @@ def explain(decision: Decision) -> str:
         )
     rank = f"rank {decision.rank} of {len(decision.peers)}"
     return f"{start}, {rank}, cutoff {decision.cutoff:.4g}"
+
+
+def by_user(trial: str, epoch: int, value: float) -> Decision:
+    """Return the decision to stop a trial because the user wants it.
+
+    Args:
+        trial: that is stopped.
+        epoch: the last one that counts; 0 if it has none.
+        value: of the objective there.
+    """
+    return Decision(True, BY_USER, epoch, value, cutoff=value, rank=1, peers=(trial,))
+
+
+def at_epoch(epoch: int) -> str:
+    """Return when a trial was stopped, in words."""
+    return f"at epoch {epoch}" if epoch else "before its first epoch"
 
 
 def _compare(
