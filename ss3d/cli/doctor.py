@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -102,7 +101,7 @@ def _tell(settings: Settings, opened: Store, study: str, is_deep: bool, as_json:
         "study": study,
         "running": is_running,
         "ok": is_ok,
-        "checks": [{"outcome": check.outcome} | asdict(check) for check in checks],
+        "checks": [_as_value(check) for check in checks],
     }
     emit(value, as_json, lambda: _say_checks(study, is_running, checks))
     if any(check.outcome == "away" for check in checks):
@@ -110,6 +109,16 @@ def _tell(settings: Settings, opened: Store, study: str, is_deep: bool, as_json:
     if not is_ok:
         count = sum(len(check.differences) for check in checks)
         raise OutcomeError(f"study {study}: store, journal and MLflow differ in {count} things")
+
+
+def _as_value(check: Check) -> dict[str, Any]:
+    return {
+        "check": check.name,
+        "outcome": check.outcome,
+        "of": check.counted,
+        "differences": check.differences,
+        "advice": "" if check.outcome == "ok" else check.advice,
+    }
 
 
 def _say_checks(study: str, is_running: bool, checks: Sequence[Check]) -> None:

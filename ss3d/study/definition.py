@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,8 @@ def _resume(store: Store, request: Request) -> Study:
             f"study {name} was made with data {spec['data']['content_hash'][:12]}…, {data} is "
             f"{content_hash[:12]}…; resume it with its own data"
         )
-    space = _sealed_space(name, spec, file)
+    with _of_its_version(name, spec):
+        space = parse_space(file, name, spec["seed"])
     notes = _notes(space)
     if spec["code"] != describe_code():
         notes += ("the code or its versions changed since the study began; its keys are kept",)
@@ -159,7 +161,7 @@ def _sealed_file(name: str, spec: Mapping[str, Any]) -> TomlFile:
     """Return the search space that a study was made with.
 
     Raises:
-        RefusedError: study.json lacks what a resume needs: an older ss3d wrote it.
+        RefusedError: study.json lacks what a resume needs, or cannot be read.
     """
     missing = [key for key in ("space", "seed", "data", "code", "budget") if key not in spec]
     if missing:
@@ -167,17 +169,15 @@ def _sealed_file(name: str, spec: Mapping[str, Any]) -> TomlFile:
             f"study {name} cannot be resumed: its study.json has no {', '.join(missing)}; "
             f"resume it with the ss3d that made it{_made_by(spec)}, or start a new study"
         )
-    return TomlFile(spec["space"], f"study.json of {name}")
+    with _of_its_version(name, spec):
+        return TomlFile(spec["space"], f"study.json of {name}")
 
 
-def _sealed_space(name: str, spec: Mapping[str, Any], file: TomlFile) -> Space:
-    """Return a study's space as this ss3d reads it.
-
-    Raises:
-        RefusedError: it cannot read it any more, or not yet.
-    """
+@contextmanager
+def _of_its_version(name: str, spec: Mapping[str, Any]) -> Iterator[None]:
+    """Refuse a search space that this ss3d cannot read any more, or not yet."""
     try:
-        return parse_space(file, name, spec["seed"])
+        yield
     except ConfigError as error:
         raise RefusedError(
             f"study {name} cannot be resumed: this ss3d ({ss3d.__version__}) cannot read the "

@@ -65,25 +65,25 @@ def check_records(store: Store, examined: Examined) -> list[Check]:
     return [
         Check(
             "trials",
-            f"{len(examined.record.trials)} trials, {len(trials)} finished",
+            f"trials: {len(examined.record.trials)}, finished: {len(trials)}",
             tuple(_wrong_trials(examined)),
             "restore what is damaged from a copy of the store, or `ss3d delete` the study",
         ),
         Check(
             "results",
-            f"{len(trials)} results",
+            f"results: {len(trials)}",
             tuple(_wrong_results(store, examined)),
             f"{resume} writes results that are ready; an attempt that is not there was removed",
         ),
         Check(
             "decisions",
-            f"{sum(t.state == 'pruned' for t in trials)} pruned trials",
+            f"pruned trials: {sum(t.state == 'pruned' for t in trials)}",
             tuple(_undecided(examined)),
             "`ss3d why` cannot explain them; results stay valid",
         ),
         Check(
             "shared",
-            f"{len(examined.record.shared)} pretrained states and controls",
+            f"pretrained states and controls: {len(examined.record.shared)}",
             tuple(_missing_shared(store, examined)),
             f"{resume} makes what is missing of a study that is not over",
         ),
@@ -122,7 +122,7 @@ def check_files(store: Store, examined: Examined, prefixes: Iterable[str], is_de
         differences += _wrong_files(store, prefix, is_deep)
     return Check(
         "files",
-        f"{count} bundles{', every byte' if is_deep else ''}",
+        f"bundles: {count}{', every byte' if is_deep else ''}",
         tuple(differences),
         "restore them from a copy of the store; a resume goes on from an older checkpoint, "
         "`ss3d rerun` makes lost weights again",
@@ -136,10 +136,10 @@ def check_journal(settings: Settings, examined: Examined) -> Check:
     try:
         held = read_trials(settings.study_journal, record.name)
     except CheckpointError as error:
-        return Check("journal", "0 trials", (str(error),), advice)
+        return Check("journal", "trials: 0", (str(error),), advice)
     if held is None:
         missing = (f"{settings.study_journal} has no study {record.name}",) if record.trials else ()
-        return Check("journal", "0 trials", missing, advice)
+        return Check("journal", "trials: 0", missing, advice)
     judged = examined.settled if examined.is_running else list(record.trials)
     differences = []
     for trial in judged:
@@ -154,7 +154,7 @@ def check_journal(settings: Settings, examined: Examined) -> Check:
             differences.append(f"{trial.spec.trial}: {states if is_state else values}")
     if not examined.is_running and len(held) > len(record.trials):
         differences.append(f"{len(held) - len(record.trials)} trials that the store does not have")
-    return Check("journal", f"{len(held)} trials", tuple(differences), advice)
+    return Check("journal", f"trials: {len(held)}", tuple(differences), advice)
 
 
 def _wrong_trials(examined: Examined) -> Iterable[str]:

@@ -47,27 +47,27 @@ def check_runs(
         return [Check("MLflow", str(error), advice=advice, is_away=True)]
     sync = f"`ss3d sync {record.name}` writes what is missing"
     twice = "delete all but the oldest of several runs, and those without a trial, in `ss3d ui`"
-    status = study_status(record.trials, budget, ended, is_running)
+    status = None if is_running else study_status(record.trials, budget, ended, is_running)
     shared = {**runs["pretrain"], **runs["control"]}
     count = sum(len(found) for found in runs["trial"].values())
     differences = tuple(_wrong_trials(record, runs["trial"], is_running))
     parents = runs["study"].get(record.name, ())
     return [
-        Check("MLflow: study", f"{len(parents)} runs", tuple(_wrong_study(parents, status)), sync),
-        Check("MLflow: trials", f"{count} runs", differences, f"{sync}; {twice}"),
+        Check("MLflow: study", f"runs: {len(parents)}", tuple(_wrong_study(parents, status)), sync),
+        Check("MLflow: trials", f"runs: {count}", differences, f"{sync}; {twice}"),
         Check(
             "MLflow: shared",
-            f"{sum(one.complete for one in record.shared)} complete",
+            f"complete: {sum(one.complete for one in record.shared)}",
             tuple(_wrong_shared(record, shared, is_running)),
             f"{sync}; {twice}",
         ),
     ]
 
 
-def _wrong_study(runs: Sequence[Run], status: Status) -> Iterable[str]:
+def _wrong_study(runs: Sequence[Run], status: Status | None) -> Iterable[str]:
     yield from _not_once("the study", runs)
     for run in runs[:1]:
-        if run.info.status != status:
+        if status and run.info.status != status:
             yield f"the study: {run.info.status} there, {status} by the store"
 
 

@@ -19,7 +19,7 @@ class Check:
 
     name: str
     counted: str
-    """What was looked at: `12 trials`."""
+    """What was looked at: `trials: 12`."""
     differences: tuple[str, ...] = ()
     advice: str = ""
     """What to do about differences."""
