@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -78,9 +78,12 @@ class ChaosStudy:
         data: address of the data set.
         database: an empty MLflow database to begin with.
         total: objects of the study that nobody disturbed; 0 if this is that one.
+        space: search space.
     """
 
-    def __init__(self, folder: Path, data: Path, database: Path, total: int = 0) -> None:
+    def __init__(
+        self, folder: Path, data: Path, database: Path, total: int = 0, space: str = SPACE
+    ) -> None:
         self.settings = Settings(home=folder / "home")
         self.total = total
         self.chance = random.Random(f"{SEED} {folder.name}")
@@ -92,7 +95,7 @@ class ChaosStudy:
         self.on_end = ExitStack()
         self._folder, self._data, self._database = folder, data, database
         self._drivers: list[Driver] = []
-        (folder / "space.toml").write_text(SPACE)
+        (folder / "space.toml").write_text(space)
 
     @property
     def store(self) -> Store:
@@ -122,13 +125,16 @@ class ChaosStudy:
         return driver
 
     def ends_with(self, driver: Driver, *codes: int) -> None:
-        """Wait until a driver leaves by itself."""
-        try:
-            code = driver.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            code = None
+        """Wait until a driver leaves by itself, and all of its family with it."""
+        family: set[psutil.Process] = set()
+        deadline = time.monotonic() + _PATIENCE_S
+        while driver.poll() is None and time.monotonic() < deadline:
+            family |= set(family_of(driver))
+            time.sleep(0.1)
         log = self._log(self._drivers.index(driver)).read_text()
-        assert code in codes, f"ended with {code}, expected {codes}:\n{log[-3000:]}"
+        ended = driver.returncode
+        assert ended in codes, f"ended with {ended}, expected {codes}:\n{log[-3000:]}"
+        assert _outlasting(family) == []
 
     def wait_for(self, condition: Callable[[], object], driver: Driver) -> None:
         """Wait for something, or until the driver leaves."""
@@ -162,8 +168,7 @@ class ChaosStudy:
         for process in (driver, *others):
             self.signal(signal.SIGKILL, process)
         driver.wait()
-        _, alive = psutil.wait_procs(family, timeout=60)
-        assert not alive, f"left behind: {[process.name() for process in alive]}"
+        assert _outlasting(family) == []
         self.note()
 
     def note(self) -> None:
@@ -217,6 +222,12 @@ def attempts(store: Store, prefix: str) -> list[str]:
 
 def pretrain_keys(store: Store) -> set[str]:
     return {key.split("/")[2] for key in store.list("pretrains/")}
+
+
+def _outlasting(family: Collection[psutil.Process]) -> list[str]:
+    """Return which processes of a driver's family do not end after it."""
+    _, alive = psutil.wait_procs(list(family), timeout=60)
+    return [_command(process) for process in alive]
 
 
 def _command(process: psutil.Process) -> str:

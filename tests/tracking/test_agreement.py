@@ -255,11 +255,15 @@ def test_a_final_epoch_without_a_result_needs_a_resume(
     )
 
 
+@pytest.mark.parametrize("is_remote", [True, False])
 def test_when_mlflow_is_away_the_rest_is_said(
-    settings: Settings, study: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+    is_remote: bool, settings: Settings, study: DirectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SS3D_TRACKING", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    if is_remote:
+        monkeypatch.setenv("SS3D_TRACKING", "http://127.0.0.1:9")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    else:
+        (settings.home / "mlflow.db").write_bytes(b"no database" * 1000)
     spoil_decision(settings, study)
     error, out = tell(settings, "--json")
     assert isinstance(error, ServiceError)
