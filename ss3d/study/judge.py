@@ -51,30 +51,39 @@ class Judge:
         """Judge a trial at the epochs it brought; after a stop, later epochs do not count."""
         decision = None
         for epoch in epochs:
+            if epoch == epochs[-1] and self._is_unwanted_at(entry, epoch):
+                return self._stop_by_user(entry, epoch)
             decision = self._decide_at(entry.spec, epoch)
             if decision and decision.stop:
                 return self._stop(entry, epoch, decision)
-        if epochs and entry.spec.trial in self._unwanted:
-            return self._stop_by_user(entry, epochs[-1])
         return decision
 
     def stop_next(self, entry: Entry) -> None:
-        """Stop a trial that runs at its next report; nothing happens if it will be stopped."""
+        """Stop a trial at its next epoch; nothing happens if a stored decision will stop it."""
         if self._stop_epoch(entry) is None:
             self._unwanted.add(entry.spec.trial)
 
     def stop_now(self, entry: Entry) -> bool:
         """Stop a trial that does not run where it is; return whether it is stopped.
 
-        It is not where a stored decision will stop it at an epoch that it has yet to come to again.
+        It is not where a stored decision will stop it at an epoch that it has yet to come to again,
+        and where it was decided already that it goes on: then it ends at its next epoch.
         """
-        trial, decided_at = entry.spec.trial, self._stop_epoch(entry)
         last = max(curve_of(entry.reports.values(), self._metric), default=0)
-        if decided_at is None:
+        decided_at = self._stop_epoch(entry)
+        self.stop_next(entry)
+        if decided_at is not None and decided_at <= last:
+            self._stop(entry, decided_at, self._decided[entry.spec.trial, decided_at])
+        elif self._is_unwanted_at(entry, last):
             self._stop_by_user(entry, last)
-        elif decided_at <= last:
-            self._stop(entry, decided_at, self._decided[trial, decided_at])
-        return decided_at is None or decided_at <= last
+        else:
+            return False
+        return True
+
+    def _is_unwanted_at(self, entry: Entry, epoch: int) -> bool:
+        """Return whether the user wants a trial to end where nothing else was decided of it."""
+        trial = entry.spec.trial
+        return trial in self._unwanted and (trial, epoch) not in self._decided
 
     def _stop(self, entry: Entry, epoch: int, decision: Decision) -> Decision:
         """Note why a trial ends; its later epochs do not count."""

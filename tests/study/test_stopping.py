@@ -117,6 +117,17 @@ def test_a_resume_stops_a_trial_where_it_was_stopped(known: int) -> None:
     assert not [e for e in events(board) if isinstance(e, Decided)]
 
 
+def test_a_decision_that_it_goes_on_is_never_replaced() -> None:
+    """The store has it under the trial and the epoch, so the stop takes the next epoch."""
+    going = Decision(False, "asha/2", 1, 5.0, 6.0, 1, ("t00000",))
+    board = board_with(0, {("t00000", 1): going})
+    board.add(seal(board, 0), {"k"}, progress(9.0, 5.0).reports)
+    board.stop("t00000")
+    board.take("a")
+    assert board.report("a", progress(9.0, 5.0)) == going
+    assert board.report("a", progress(4.0, start=2)) == by_user("t00000", 2, 4.0)
+
+
 def test_a_study_is_stopped_once_and_an_old_request_stops_no_later_session(
     store: DirectoryStore,
 ) -> None:
