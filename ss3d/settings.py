@@ -22,6 +22,7 @@ _VARIABLES = {
     "ray_address": "SS3D_RAY_ADDRESS",
     "cache": "SS3D_CACHE",
     "spool_gib": "SS3D_SPOOL_GIB",
+    "lease_s": "SS3D_LEASE_S",
 }
 
 
@@ -44,6 +45,8 @@ class Settings(BaseModel):
     """Folder of the decoded data sets; default `<home>/cache`."""
     spool_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     """GiB that may wait on a node for a store that is away, before training pauses."""
+    lease_s: float = Field(default=30.0, gt=0)
+    """Seconds until another driver may take a study whose own is silent on another machine."""
 
     @property
     def store_address(self) -> str:

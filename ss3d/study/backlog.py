@@ -69,6 +69,10 @@ class Backlog:
             self._waiting.remove(trial)
         return lost
 
+    def withdraw(self, trial: str) -> None:
+        """Let a trial wait no longer."""
+        self._waiting.remove(trial)
+
     def pop(self, spent: Spent, is_alone: bool) -> Job | None:
         """Remove and return the next job that may start.
 

@@ -238,6 +238,25 @@ class Board:
             if self._deaths[tune_id] >= _DEATHS:
                 self.lose(tune_id, f"its worker failed several times: {reason}")
 
+    def stop(self, trial: str) -> bool:
+        """Stop a trial because the user wants it: where it waits, or at its next report.
+
+        Returns:
+            Whether there is nothing left to stop: its result is in the store, or it is no trial.
+        """
+        with self.changed:
+            entry = self.trials.get(trial)
+            if entry is None or entry.is_committed:
+                return True
+            if any(job.kind == "trial" and job.trial == trial for job in self.live.values()):
+                self._judge.stop_next(entry)
+            elif entry.state == "running" and self._judge.stop_now(entry):
+                self._backlog.withdraw(trial)
+                entry.state = "pruned"
+                self._close(entry)
+                self.changed.notify_all()
+            return False
+
     def lose(self, tune_id: str, reason: str) -> None:
         """Take the loss of a job whose workers died: it stays open, for another session."""
         with self.changed:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ss3d
 from ss3d.config import canonical_json
 from ss3d.data.dataset import open_dataset
 from ss3d.errors import ConfigError, ConflictError, RefusedError
@@ -144,7 +147,7 @@ def _resume(store: Store, request: Request) -> Study:
     if name is None:
         raise ConfigError("search --resume: say which study by --name or SPACE")
     spec = load_study_spec(store, name)
-    file = TomlFile(spec["space"], f"study.json of {name}")
+    file = _sealed_file(name, spec)
     if request.space and TomlFile.read(request.space).tree != file.tree:
         raise RefusedError(
             f"study {name} was made with another search space than {request.space} is now; "
@@ -164,12 +167,48 @@ def _resume(store: Store, request: Request) -> Study:
             f"study {name} was made with data {spec['data']['content_hash'][:12]}…, {data} is "
             f"{content_hash[:12]}…; resume it with its own data"
         )
-    space = stored_space(spec)
+    with _of_its_version(name, spec):
+        space = stored_space(spec)
     target = read_budget(store, name, spec)
     notes = _notes(space, target)
     if spec["code"] != describe_code():
         notes += ("the code or its versions changed since the study began; its keys are kept",)
     return Study(name, spec, space, data, target, read_trials(store, name, spec), notes)
+
+
+def _sealed_file(name: str, spec: Mapping[str, Any]) -> TomlFile:
+    """Return the search space that a study was made with.
+
+    Raises:
+        RefusedError: study.json lacks what a resume needs, or cannot be read.
+    """
+    missing = [key for key in ("space", "seed", "data", "code", "budget") if key not in spec]
+    if missing:
+        raise RefusedError(
+            f"study {name} cannot be resumed: its study.json has no {', '.join(missing)}; "
+            f"resume it with the ss3d that made it{_made_by(spec)}, or start a new study"
+        )
+    with _of_its_version(name, spec):
+        return TomlFile(spec["space"], f"study.json of {name}")
+
+
+@contextmanager
+def _of_its_version(name: str, spec: Mapping[str, Any]) -> Iterator[None]:
+    """Refuse a search space that this ss3d cannot read any more, or not yet."""
+    try:
+        yield
+    except ConfigError as error:
+        raise RefusedError(
+            f"study {name} cannot be resumed: this ss3d ({ss3d.__version__}) cannot read the "
+            f"search space that the study was made with{_made_by(spec)}: {error}; resume it with "
+            "the ss3d that made it, or start a new study"
+        ) from error
+
+
+def _made_by(spec: Mapping[str, Any]) -> str:
+    """Return the version of ss3d that made a study, in brackets; empty if it is not known."""
+    version = spec.get("code", {}).get("versions", {}).get("ss3d")
+    return f" (by {version})" if version else ""
 
 
 def extend_budget(store: Store, study: Study, wanted: int | None) -> Study:

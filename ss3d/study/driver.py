@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from ss3d.errors import RefusedError
 from ss3d.settings import Settings
 from ss3d.store import layout
+from ss3d.store.fenced import FencedStore
 from ss3d.store.lease import take_lease
 from ss3d.store.opening import open_store
 from ss3d.store.protocol import Store
@@ -34,6 +35,7 @@ from ss3d.study.samplers import as_founder
 from ss3d.study.sessions import SessionClock, read_past
 from ss3d.study.spool import Spool
 from ss3d.study.spool_watch import SpoolWatch
+from ss3d.study.stopping import StopListener
 from ss3d.study.uploader import drain
 from ss3d.trial.records import TrialRecord
 
@@ -83,18 +85,19 @@ def search(
     """
     store = open_store(settings.store_address)
     study = define_study(store, request, is_local=not settings.ray_address)
-    key = layout.study(study.name, "driver.lease")
+    key, began = layout.study(study.name, "driver.lease"), store.now()
     interrupted, lost = threading.Event(), threading.Event()
 
     def on_lost() -> None:
         lost.set()
         interrupted.set()
 
-    with take_lease(store, key, f"study {study.name}", on_lost=on_lost):
-        study = extend_budget(store, study, request.trials)
-        session = _Session(study, store, settings, projector, watcher, interrupted)
+    with take_lease(store, key, f"study {study.name}", settings.lease_s, on_lost) as lease:
+        fenced = FencedStore(store, lease)
+        study = extend_budget(fenced, study, request.trials)
+        session = _Session(study, fenced, settings, projector, watcher, interrupted)
         try:
-            return session.run(request.slots)
+            return session.run(request.slots, began)
         except KeyboardInterrupt:
             if lost.is_set():
                 raise RefusedError(f"study {study.name} was taken over by another driver") from None
@@ -137,12 +140,19 @@ class _Session:
         self._spool = Spool(settings.cache_dir, store.address, settings.spool_bytes)
         self._spool_watch = SpoolWatch(self._board, self._spool)
         self._recorder = Recorder(self._board, store, journal, projector)
+        self._listener = StopListener(self._board, store, study.name, interrupted.set)
         if projector:
             _show_earlier(study, agreement, projector)
         self._begin(agreement, journal)
 
-    def run(self, slots: int | None) -> Snapshot:
-        """Run until no job is left; write all that happened in any case."""
+    def run(self, slots: int | None, since: float) -> Snapshot:
+        """Run until no job is left; write all that happened in any case.
+
+        Args:
+            slots: jobs at once, wanted by the user.
+            since: when the session began, by the store's clock.
+        """
+        self._listener.start(since)
         self._proposer.start()
         self._claims.start()
         self._recorder.start()
@@ -167,6 +177,7 @@ class _Session:
         self._claims.close(_LEAVING_S)
         self._recorder.close(self._interrupted.is_set, _LEAVING_S)
         self._spool_watch.close()
+        self._listener.close(_LEAVING_S)
         self._clock.close("" if self._failure else reason)
 
     def _begin(self, agreement: Agreement, journal: Journal) -> None:
@@ -225,7 +236,14 @@ class _Session:
 
     @property
     def _failure(self) -> Exception | None:
-        threads = (self._proposer, self._claims, self._recorder, self._clock, self._spool_watch)
+        threads = (
+            self._proposer,
+            self._claims,
+            self._recorder,
+            self._listener,
+            self._clock,
+            self._spool_watch,
+        )
         return next((thread.failure for thread in threads if thread.failure), None)
 
 

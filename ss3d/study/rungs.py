@@ -82,6 +82,8 @@ class Decision:
 Curves = Mapping[str, Curve]
 
 _PATIENCE = "patience/"
+BY_USER = "user"
+"""Rule of a decision that `ss3d stop` asked for."""
 
 
 class Rule(Protocol):
@@ -199,6 +201,8 @@ def first_rung(epochs: int) -> int:
 
 def explain(decision: Decision) -> str:
     """Return a decision to stop in one line."""
+    if decision.rule == BY_USER:
+        return f"stopped by the user {at_epoch(decision.rung)}"
     start = f"stopped by {decision.rule} at epoch {decision.rung}: "
     start += f"{decision.value:.4g}" if decision.front is None else f"front {decision.front}"
     if decision.difference:
@@ -222,6 +226,22 @@ def compare_models(difference: Difference) -> str:
         f"models (with {100 * difference.confidence:.3g} % confidence worse by "
         f"{difference.low:.3g} at least, p = {difference.p_value:.2g})"
     )
+
+
+def by_user(trial: str, epoch: int, value: float) -> Decision:
+    """Return the decision to stop a trial because the user wants it.
+
+    Args:
+        trial: that is stopped.
+        epoch: the last one that counts; 0 if it has none.
+        value: of the objective there.
+    """
+    return Decision(True, BY_USER, epoch, value, cutoff=value, rank=1, peers=(trial,))
+
+
+def at_epoch(epoch: int) -> str:
+    """Return when a trial was stopped, in words."""
+    return f"at epoch {epoch}" if epoch else "before its first epoch"
 
 
 def compare(

@@ -18,6 +18,7 @@ from ss3d.trial.records import (
     TrialRecord,
     TrialResult,
     TrialSpec,
+    check_schema,
 )
 
 
@@ -190,14 +191,15 @@ def read_object(data: bytes, origin: str) -> dict[str, Any]:
     """Return a stored JSON object.
 
     Raises:
-        CheckpointError: the bytes are not one.
+        CheckpointError: the bytes are not one, or a newer ss3d wrote it.
     """
     try:
         tree = json.loads(data)
-    except ValueError as error:
+        if not isinstance(tree, dict):
+            raise ValueError("not a JSON object")
+        check_schema(tree, origin)
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{origin} is damaged: {error}") from error
-    if not isinstance(tree, dict):
-        raise CheckpointError(f"{origin} is damaged: not a JSON object")
     return tree
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -40,6 +40,25 @@ COST_METRICS = (
 """What every report of a teacher-student epoch says of the network's and the epoch's cost."""
 
 
+def check_schema(tree: Mapping[str, Any], origin: str) -> None:
+    """Refuse what a newer ss3d wrote; what carries no schema is older than all of them.
+
+    Args:
+        tree: a stored JSON object.
+        origin: what it is, for the message.
+
+    Raises:
+        CheckpointError: its schema is newer than ours.
+        TypeError: its schema is no number.
+    """
+    schema = tree.get("schema", 0)
+    if schema > SCHEMA:
+        raise CheckpointError(
+            f"{origin} has schema {schema}, this ss3d reads up to {SCHEMA}: a newer ss3d wrote it; "
+            "update ss3d"
+        )
+
+
 class Record(BaseModel):
     """Base of stored records: frozen and strict about names."""
 
@@ -58,14 +77,13 @@ class Record(BaseModel):
         """
         try:
             tree = json.loads(data)
-            schema = tree.pop("schema")
-            if schema > SCHEMA:
-                raise CheckpointError(
-                    f"record has schema {schema}, this ss3d reads up to {SCHEMA}; update ss3d"
-                )
+            check_schema(tree, f"stored {cls.__name__}")
+            del tree["schema"]
             return cls.model_validate(tree)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"stored {cls.__name__} is damaged: {error}") from error
+            raise CheckpointError(
+                f"stored {cls.__name__} is damaged, or of another version of ss3d: {error}"
+            ) from error
 
 
 class EpochReport(Record):

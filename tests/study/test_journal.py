@@ -7,7 +7,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ss3d.study.journal import Journal
+from ss3d.errors import CheckpointError
+from ss3d.study.journal import Journal, forget_study, read_trials
 
 
 def trial(state: TrialState, x: float, value: float | None = None) -> FrozenTrial:
@@ -87,3 +88,23 @@ def test_a_journal_that_cannot_be_written_at_all_ends_nothing(tmp_path: Path) ->
     (tmp_path / "file").touch()
     journal = Journal(tmp_path / "file" / "optuna.journal", "s", ["minimize"])
     assert journal.agree([trial(TrialState.COMPLETE, 0.2, 1.0)]) == 0
+
+
+def test_a_study_is_read_and_forgotten_and_others_stay(path: Path) -> None:
+    assert read_trials(path, "s") is None
+    assert not forget_study(path, "s")
+    for name in ("s", "other"):
+        Journal(path, name, "minimize").agree([trial(TrialState.COMPLETE, 0.2, 1.0)])
+    assert [t.value for t in read_trials(path, "s") or ()] == [1.0]
+    assert forget_study(path, "s")
+    assert not forget_study(path, "s")
+    assert read_trials(path, "s") is None
+    assert len(read_trials(path, "other") or ()) == 1
+
+
+def test_a_damaged_journal_is_said_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"\x00damaged\n" * 3)
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        read_trials(path, "s")
+    assert not forget_study(path, "s")
+    assert path.read_bytes() == b"\x00damaged\n" * 3
