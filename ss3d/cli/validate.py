@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ss3d.data.dataset import Dataset
     from ss3d.report.predicted import Prediction
     from ss3d.settings import Settings
-    from ss3d.study.prediction import Planned
+    from ss3d.study.planned import Planned
     from ss3d.study.space import Space
     from ss3d.trial.probe import Probe
 
@@ -70,7 +70,7 @@ def validate(
       ss3d validate search_spaces/paper.toml
       ss3d validate search_spaces/quickstart.toml --data data/demo --probe --slots 2
     """
-    from ss3d.study.prediction import plan
+    from ss3d.study.planned import plan
     from ss3d.study.sharing import count_shared, keyed_ranges
     from ss3d.study.space import load_space
 
@@ -150,7 +150,8 @@ def _predict(
     from ss3d.report.predicted import prediction_key, write_prediction
     from ss3d.store.opening import open_store
     from ss3d.study.machine import fitting_slots
-    from ss3d.study.prediction import count_kinds, predict
+    from ss3d.study.planned import count_kinds
+    from ss3d.study.prediction import predict
 
     kinds = count_kinds(planned)
     probes: dict[str, Probe] = {}

@@ -73,7 +73,8 @@ def remarks(found: Sequence[ConfirmedStratum]) -> list[str]:
     """Return what to know about the numbers."""
     lines = [
         "luck: how much better the original was than the mean over fresh seeds · behind: how much "
-        "better the best is, paired by seed and validation model · P(best): the same for all"
+        "better the best is, paired by seed and validation model · P(best): of being the best over "
+        "other seeds and models; the validation models are those that chose the trials"
     ]
     for one in (one for part in found for one in part.trials):
         if one.others:

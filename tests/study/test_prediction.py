@@ -17,16 +17,8 @@ from ss3d.study.brackets import Hyperband
 from ss3d.study.definition import Request
 from ss3d.study.driver import Watcher, search
 from ss3d.study.live import why_ended
-from ss3d.study.prediction import (
-    count_kinds,
-    expected,
-    expected_rates,
-    kind_of,
-    mean_probe,
-    plan,
-    predict,
-    waves,
-)
+from ss3d.study.planned import count_kinds, expected, kind_of, plan
+from ss3d.study.prediction import expected_rates, mean_probe, predict, waves
 from ss3d.study.rungs import MedianRule, NeverStop, Patience, SuccessiveHalving
 from ss3d.study.space import Space, parse_space
 from ss3d.study.toml_lines import TomlFile
