@@ -50,16 +50,16 @@ def say_outcome(value: Mapping[str, Any]) -> None:
 
 
 def say_repaired(changes: Sequence[str]) -> None:
-    """Print what an earlier crash had left in MLflow."""
+    """Print which aliases were repaired, or cannot be."""
     for change in changes:
-        errors.print(Text(f"repaired: {change}", style="yellow"), soft_wrap=True)
+        errors.print(Text(f"aliases: {change}", style="yellow"), soft_wrap=True)
 
 
 def models_table(models: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of all models' champions."""
-    table = _table("model", "champion", "from", "cd_l1", "since", "reason")
+    table = _table("model", "version", "from", "cd_l1", "champion since", "reason")
     for one in models:
-        version, since = f"version {one['version']}", _when(one["since"])
+        version, since = str(one["version"]), _when(one["since"])
         table.add_row(
             one["model"], version, escape(one["origin"]), _number(one["cd_l1"]), since,
             escape(one["reason"]),
@@ -69,13 +69,12 @@ def models_table(models: Sequence[Mapping[str, Any]]) -> Table:
 
 def say_history(value: Mapping[str, Any]) -> None:
     """Print who was champion of a model when and why, and what MLflow has."""
-    table = _table("champion", "from", "cd_l1", "since", "until", "gates", "reason", title="ledger")
+    table = _table("champion since", "version", "from", "cd_l1", "gates", "why", title="ledger")
     for entry in value["entries"]:
-        until = "now" if entry["until"] is None else _when(entry["until"])
-        back = " (rollback)" if entry["action"] == "rollback" else ""
+        why = ": ".join(word for word in (entry["action"], entry["reason"]) if word)
         table.add_row(
-            f"version {entry['version']}{back}", escape(entry["origin"]), _number(entry["cd_l1"]),
-            _when(entry["at"]), until, _gates(entry), escape(entry["reason"]),
+            _when(entry["at"]), str(entry["version"]), escape(entry["origin"]),
+            _number(entry["cd_l1"]), _gates(entry), escape(why),
         )  # fmt: skip
     console.print(table)
     if value["problem"]:
@@ -118,7 +117,7 @@ def _table(*columns: str, title: str = "") -> Table:
         padding=(0, 1),
     )
     for column in columns:
-        is_number = column in ("n", "cd_l1", "champion", "candidate", "gain") and title != "ledger"
+        is_number = column in ("n", "cd_l1", "champion", "candidate", "gain")
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     return table
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ss3d.errors import ServiceError
+from ss3d.settings import Settings
 from ss3d.store.protocol import Store
+from ss3d.tracking.connection import mlflow_errors
 from ss3d.tracking.ledger import Entry, Ledger, read_ledger
 from ss3d.tracking.resolution import find_version
 
@@ -35,6 +38,22 @@ def follow_ledger(store: Store, client: MlflowClient, model: str) -> list[str]:
             changes += _follow(client, ledger, ledger.head)
         if read_ledger(store, model).number == ledger.number:
             return changes
+
+
+def show_entry(store: Store, settings: Settings, client: MlflowClient, entry: Entry) -> None:
+    """Make the aliases follow an entry that was just written.
+
+    Raises:
+        ServiceError: MLflow does not answer; says that the entry holds nevertheless.
+    """
+    try:
+        with mlflow_errors(settings):
+            follow_ledger(store, client, entry.model)
+    except ServiceError as error:
+        raise ServiceError(
+            f"model {entry.model}: version {entry.version} is champion by the ledger, but MLflow "
+            f"does not show it yet; `ss3d registry {entry.model}` repairs that. {error}"
+        ) from error
 
 
 def holds_version(client: MlflowClient, ledger: Ledger, version: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -118,6 +120,23 @@ def append_entry(store: Store, ledger: Ledger, entry: Entry) -> None:
             f"model {ledger.model}: another promotion or rollback came first{who}. "
             "Compare with it by `ss3d promote … --dry-run`, then try again"
         ) from error
+
+
+def keep_metrics(store: Store, model: str, data: bytes) -> str:
+    """Keep what a promoted network's export measured, for comparisons with later candidates.
+
+    Args:
+        store: of the ledger.
+        model: registered model.
+        data: the export's metrics.json.
+
+    Returns:
+        The sha256 of the bytes, under which they are kept.
+    """
+    sha256 = hashlib.sha256(data).hexdigest()
+    with contextlib.suppress(ConflictError):  # the same bytes are there
+        store.put_new(layout.promoted_metrics(model, sha256), data)
+    return sha256
 
 
 def list_models(store: Store) -> list[str]:

@@ -7,20 +7,16 @@ version that never was champion; killed after it, aliases that the next command 
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ss3d.errors import ConflictError
 from ss3d.settings import Settings
-from ss3d.store import layout
 from ss3d.store.protocol import Store
-from ss3d.tracking.aliases import CANDIDATE, follow_ledger, holds_version
+from ss3d.tracking.aliases import CANDIDATE, follow_ledger, holds_version, show_entry
 from ss3d.tracking.candidate import Candidate
 from ss3d.tracking.connection import mlflow_errors, open_client
-from ss3d.tracking.ledger import Entry, append_entry
+from ss3d.tracking.ledger import Entry, append_entry, keep_metrics
 from ss3d.tracking.origin import show_origin
 from ss3d.tracking.packaging import package_model
 from ss3d.tracking.proposal import Proposal
@@ -75,7 +71,7 @@ def register(
             study=candidate.study,
             trial=candidate.trial,
             weights_sha256=candidate.measured.weights_sha256,
-            metrics_sha256=_keep_metrics(store, name, candidate),
+            metrics_sha256=keep_metrics(store, name, candidate.metrics),
             cd_l1=candidate.measured.cd_l1,
             data_hash=candidate.measured.data_hash,
             gates=proposal.answers,
@@ -83,17 +79,8 @@ def register(
             reason=reason,
         )
         append_entry(store, ledger, entry)
-        follow_ledger(store, client, name)
+    show_entry(store, settings, client, entry)
     return entry.outcome(repaired)
-
-
-def _keep_metrics(store: Store, model: str, candidate: Candidate) -> str:
-    """Keep what the export measured for later comparisons; return the sha256 of its bytes."""
-    data = candidate.metrics
-    sha256 = hashlib.sha256(data).hexdigest()
-    with contextlib.suppress(ConflictError):  # the same bytes are there
-        store.put_new(layout.promoted_metrics(model, sha256), data)
-    return sha256
 
 
 def _decision(proposal: Proposal, reason: str, forced: bool) -> dict[str, str]:

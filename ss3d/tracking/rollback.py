@@ -8,7 +8,7 @@ from ss3d.errors import RefusedError
 from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.protocol import Store
-from ss3d.tracking.aliases import follow_ledger, holds_version
+from ss3d.tracking.aliases import follow_ledger, holds_version, show_entry
 from ss3d.tracking.connection import mlflow_errors, open_client
 from ss3d.tracking.ledger import Entry, Ledger, append_entry, read_ledger
 
@@ -58,7 +58,7 @@ def roll_back(store: Store, settings: Settings, model: str, reason: str = "") ->
             }
         )
         append_entry(store, ledger, entry)
-        follow_ledger(store, client, model)
+    show_entry(store, settings, client, entry)
     return entry.outcome(repaired)
 
 
