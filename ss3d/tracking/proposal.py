@@ -82,7 +82,8 @@ def propose(store: Store, candidate: Candidate, model: str | None, gates: Gates)
     found = None
     if champion is not None:
         previews = read_previews(candidate.best)
-        categories = dict(zip(previews.ids, previews.categories, strict=True))
+        names = [previews.names.get(category, category) for category in previews.categories]
+        categories = dict(zip(previews.ids, names, strict=True))
         found = challenge(champion, candidate.measured, categories)
     case = Case(store, candidate, champion, found, gates.margin or 0.0)
     wanted = gates.model_dump(exclude_none=True)

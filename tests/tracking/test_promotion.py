@@ -1,6 +1,6 @@
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from typer.testing import CliRunner, Result
 
 from ss3d.cli import promotion
 from ss3d.config import canonical_json
-from ss3d.errors import ConfigError, RefusedError
+from ss3d.errors import ConfigError, RefusedError, ServiceError
 from ss3d.report.clouds import read_ply
 from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.tracking.ledger import read_ledger
+from ss3d.tracking.registry import promote
 from ss3d.tracking.served_model import load_model
 
 
@@ -197,6 +198,38 @@ def test_an_mlflow_that_lost_its_versions_is_told_and_the_ledger_stays(
     assert (again["version"], again["previous"]) == (1, None)  # another MLflow's version 1
     assert read_ledger(store, "chairs").number == 2
     assert run(empty, "registry", "chairs", *elsewhere)["aliases"] == {"champion": 1}
+
+
+def test_who_is_champion_is_told_where_the_aliases_could_not_follow(
+    settings: Settings, store: DirectoryStore, put_trial: Callable
+) -> None:
+    put_trial(make_trial(0, "complete"))
+
+    class GoesAway(DirectoryStore):
+        """A store that answers no more once the ledger's entry is written."""
+
+        is_away = False
+
+        def put_new(self, key: str, data: bytes) -> str:
+            version = super().put_new(key, data)
+            self.is_away = "/ledger/" in key
+            return version
+
+        def list(self, prefix: str) -> Iterator[str]:
+            if self.is_away:
+                raise ServiceError("the store does not answer")
+            return super().list(prefix)
+
+    away = GoesAway(Path(settings.store_address))
+    with pytest.raises(ServiceError, match=r"version 1 is champion by the ledger.* does not answer"):
+        promote(away, settings, "demo", None, "chairs")
+    assert read_ledger(store, "chairs").head.version == 1
+    found = run(settings, "registry", "chairs")
+    assert found["repaired"] == [
+        "champion: was not set, is version 1 as the ledger says",
+        "candidate: version 1 is the champion and no candidate",
+    ]
+    assert found["aliases"] == {"champion": 1}
 
 
 def test_a_ledger_of_the_first_ss3d_is_read(store: DirectoryStore) -> None:
