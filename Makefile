@@ -5,7 +5,7 @@ SS3D := $(VENV)/bin/ss3d
 DEMO := demo
 STAMP := $(VENV)/installed
 
-.PHONY: install demo test lint clean-demo
+.PHONY: install demo test chaos lint clean-demo
 
 install: $(STAMP)
 
@@ -21,6 +21,10 @@ lint: $(STAMP)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -m "not gpu"
+
+# The whole kill matrix, with a table at the end: an hour or more. CI runs a few of its cases.
+chaos: $(STAMP)
+	SS3D_CHAOS=all $(VENV)/bin/python -m pytest tests/chaos
 
 # A whole life in a few minutes, without a server: data, search, leaderboard, champion, rerun, picture.
 # Interrupted? `make demo` again goes on where it stopped.

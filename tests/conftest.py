@@ -10,6 +10,7 @@ from ss3d.data.dataset import open_dataset
 from ss3d.data.items import Shape
 from ss3d.data.loader import TrialData, load_data
 from ss3d.data.procedural import prepare_procedural
+from ss3d.settings import Settings
 from ss3d.store.directory import DirectoryStore
 
 pytest_plugins = ["s3.s3_server"]
@@ -50,6 +51,16 @@ def tiny_data(data_folder, quick_config, tmp_path_factory) -> TrialData:
     """The data set as the quick trial sees it."""
     cache = tmp_path_factory.mktemp("cache")
     return load_data(open_dataset(DirectoryStore(data_folder)), quick_config.data, cache)
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database; making one takes seconds, copying it does not."""
+    from ss3d.tracking.connection import open_client
+
+    home = tmp_path_factory.mktemp("mlflow")
+    open_client(Settings(home=home))
+    return home / "mlflow.db"
 
 
 @pytest.fixture(autouse=True)

@@ -1,26 +1,141 @@
-"""`ss3d doctor`: is the store one that studies can rely on?"""
+"""`ss3d doctor`: is the store one that studies can rely on, and does all agree about a study?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
 
 from ss3d.cli.opening import HomeOption, StoreOption
-from ss3d.cli.output import JsonFlag, console, emit
-from ss3d.errors import RefusedError, ServiceError
-from ss3d.settings import load_settings
+from ss3d.cli.output import JsonFlag, console, emit, errors
+from ss3d.errors import OutcomeError, RefusedError, ServiceError
+from ss3d.settings import Settings, load_settings
+from ss3d.store import layout
 from ss3d.store.opening import open_store
 from ss3d.store.probes import Finding, examine
 
-_COLORS = {"ok": "green", "failed": "red", "away": "red"}
+if TYPE_CHECKING:
+    from ss3d.store.protocol import Store
+    from ss3d.trial.check import Check
+
+_COLORS = {"ok": "green", "failed": "red", "away": "red", "differs": "red"}
+_SHOWN = 5
+"""Differences of one check that the table shows; --json has all."""
 
 
-def doctor(home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False) -> None:
-    """Ask a store, a directory or s3://BUCKET/PREFIX, whether it does what studies rely on.
+def doctor(
+    study: Annotated[
+        str | None, typer.Argument(help="Name of a study; without it, the store is probed.")
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every file of the study and verify its sha256.")
+    ] = False,
+    home: HomeOption = None,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Prove that store, Optuna's journal and MLflow agree about a study; or probe a store.
 
-    Conditional writes, listing, large files, clock and latency; what it writes it deletes again.
-    Ends with 4 if the store does not answer, with 5 if studies cannot rely on it.
+    With STUDY: trials, results, decisions, shared states, files, the journal and the
+    runs of MLflow are compared, and nothing is written. While a driver runs the study
+    only what is final is judged. Ends with 6 if anything differs, with 4 if MLflow is
+    away (the rest is compared).
+
+    Without: ask the store, a directory or s3://BUCKET/PREFIX, whether it does what
+    studies rely on: conditional writes, listing, large files, clock and latency; what
+    it writes it deletes again. Ends with 4 if the store does not answer, with 5 if
+    studies cannot rely on it.
+
+    Examples:
+      ss3d doctor --store s3://bucket/ss3d
+      ss3d doctor quickstart
+      ss3d doctor quickstart --deep
     """
-    opened = open_store(load_settings(home=home, store=store).store_address)
+    settings = load_settings(home=home, store=store)
+    opened = open_store(settings.store_address)
+    if study is None:
+        _probe(opened, as_json)
+    else:
+        _tell(settings, opened, layout.check_study_name(study), deep, as_json)
+
+
+def compare(
+    settings: Settings, store: Store, study: str, is_deep: bool = False
+) -> tuple[bool, list[Check]]:
+    """Return whether a driver runs a study now, and what all checks of the study found.
+
+    Raises:
+        ConfigError: there is no such study.
+        CheckpointError: its study.json is damaged.
+    """
+    from ss3d.study import examination
+    from ss3d.tracking.examination import check_runs
+    from ss3d.trial.history import read_budget, read_ended
+
+    examined = examination.read_study(store, study)
+    prefixes = track(
+        examination.bundles(store, examined),
+        "files",
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    )
+    record, is_running = examined.record, examined.is_running
+    budget, ended = read_budget(store, study, record.spec), read_ended(store, study)
+    return is_running, [
+        *examination.check_records(store, examined),
+        examination.check_files(store, examined, prefixes, is_deep),
+        examination.check_journal(settings, examined),
+        *check_runs(settings, record, budget, ended, is_running),
+    ]
+
+
+def _tell(settings: Settings, opened: Store, study: str, is_deep: bool, as_json: bool) -> None:
+    is_running, checks = compare(settings, opened, study, is_deep)
+    is_ok = all(check.outcome == "ok" for check in checks)
+    value = {
+        "study": study,
+        "running": is_running,
+        "ok": is_ok,
+        "checks": [_as_value(check) for check in checks],
+    }
+    emit(value, as_json, lambda: _say_checks(study, is_running, checks))
+    if any(check.outcome == "away" for check in checks):
+        raise ServiceError("MLflow does not answer; the rest was compared")
+    if not is_ok:
+        count = sum(len(check.differences) for check in checks)
+        raise OutcomeError(f"study {study}: store, journal and MLflow differ in {count} things")
+
+
+def _as_value(check: Check) -> dict[str, Any]:
+    return {
+        "check": check.name,
+        "outcome": check.outcome,
+        "of": check.counted,
+        "differences": check.differences,
+        "advice": "" if check.outcome == "ok" else check.advice,
+    }
+
+
+def _say_checks(study: str, is_running: bool, checks: Sequence[Check]) -> None:
+    table = Table("check", "of", "outcome", "what to do")
+    for check in checks:
+        shown = [f"[{_COLORS[check.outcome]}]{check.outcome}[/]"]
+        shown += [escape(difference) for difference in check.differences[:_SHOWN]]
+        if (more := len(check.differences) - _SHOWN) > 0:
+            shown.append(f"and {more} more")
+        advice = "" if check.outcome == "ok" else escape(check.advice)
+        table.add_row(check.name, escape(check.counted), "\n".join(shown), advice)
+    console.print(table)
+    if is_running:
+        console.print(f"study {study}: a driver runs it now; only what is final was judged")
+
+
+def _probe(opened: Store, as_json: bool) -> None:
     if not as_json:
         console.print(escape(opened.address), soft_wrap=True)
     findings = []

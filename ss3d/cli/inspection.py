@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ss3d.store.protocol import Store
     from ss3d.trial.records import TrialRecord
 
-_BY_USER = "user"
 """Rule of what `ss3d stop` decided."""
 
 TrialPath = Annotated[str, typer.Argument(metavar="STUDY/TRIAL", help="E.g. quickstart/t00003.")]
@@ -80,7 +79,7 @@ def why(
 
 def _say_decisions(title: str, decisions: list[dict[str, Any]]) -> None:
     """Print decisions as a table; what the paired test found below it."""
-    from ss3d.study.rungs import Decision, compare_models
+    from ss3d.study.rungs import BY_USER, Decision, compare_models
 
     if not decisions:
         console.print(f"{title}: no decision; no rung has compared it with other trials")
@@ -89,10 +88,12 @@ def _say_decisions(title: str, decisions: list[dict[str, Any]]) -> None:
     notes = []
     for tree in decisions:
         d = Decision.from_tree({k: item for k, item in tree.items() if k != "schema"})
-        place = (f"{d.cutoff:.4f}", str(d.rank), str(len(d.peers)))
-        if d.rule == _BY_USER:  # compares with no other trial
-            place = ("", "", "")
-        table.add_row(str(d.rung), d.rule, f"{d.value:.4f}", *place, "yes" if d.stop else "no")
+        compared = (f"{d.value:.4f}", f"{d.cutoff:.4f}", str(d.rank), str(len(d.peers)))
+        if d.front is not None:  # of several objectives or under constraints, places are compared
+            compared = (f"front {d.front}", f"rank {d.cutoff:.0f}", *compared[2:])
+        if d.rule == BY_USER:  # compares with no other trial
+            compared = (compared[0], "", "", "")
+        table.add_row(str(d.rung), d.rule, *compared, "yes" if d.stop else "no")
         if d.difference:
             notes.append(f"epoch {d.rung}: {compare_models(d.difference)}")
     console.print(table)

@@ -26,18 +26,22 @@ def delete(
 
     Refused while a driver runs it, and when a registered model came from one of
     its trials. Pretrained states and controls stay: `ss3d pretrains gc` removes
-    those that no other study uses. MLflow keeps its runs. After a kill, the same
-    command finishes what it began.
+    those that no other study uses. Optuna's journal of this home forgets the study;
+    MLflow keeps its runs. After a kill, the same command finishes what it began.
 
     Examples:
       ss3d delete quickstart
       ss3d delete quickstart --yes
     """
+    from ss3d.study.journal import forget_study
     from ss3d.study.removal import delete_study, measure_study
 
-    opened = open_store(load_settings(home=home, store=store).store_address)
+    settings = load_settings(home=home, store=store)
+    opened = open_store(settings.store_address)
     name = layout.check_study_name(study)
     remains = (delete_study if yes else measure_study)(opened, name)
+    if yes:
+        forget_study(settings.study_journal, name)
 
     def say() -> None:
         size = f"{remains.num_trials} trials, {bytes_as_text(remains.num_bytes)}"

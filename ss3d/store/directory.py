@@ -6,7 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,6 +105,15 @@ class DirectoryStore:
                 inside = Path(folder).relative_to(self._root)
                 keys += [(inside / name).as_posix() for name in files if not name.startswith(".")]
         yield from sorted(keys)
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return the sizes of the objects under a prefix."""
+        found: dict[str, int] = {}
+        with _answering(prefix):
+            for key in self.list(prefix):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    found[key] = (self._root / key).stat().st_size
+        return found
 
     def delete(self, key: str) -> None:
         """Remove an object if there is one."""

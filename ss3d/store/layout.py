@@ -83,6 +83,13 @@ def trial(study_name: str, trial_name: str, *rest: str) -> str:
     return study(study_name, "trials", trial_name, *rest)
 
 
+def stop_request(study_name: str, trial_name: str = "") -> str:
+    """Return the key of a request to stop a study, or one of its trials."""
+    if trial_name:
+        trial_number(trial_name)
+    return study(study_name, "requests", f"{trial_name or 'study'}.json")
+
+
 def shared(kind: SharedKind, key: str, *rest: str) -> str:
     """Return a key of what trials share: a pretrained state or a supervised control."""
     return "/".join((f"{kind}s", key[:2], key, *rest))
@@ -111,6 +118,11 @@ def evaluations(data_hash: str) -> str:
 def evaluation(data_hash: str, number: int) -> str:
     """Return the key of one reading, numbered from 1."""
     return f"{evaluations(data_hash)}test-{number:06d}.json"
+
+
+def prediction(key: str) -> str:
+    """Return the key of what a launch was predicted to cost."""
+    return f"predictions/{key}.json"
 
 
 def probe(run: str, name: str) -> str:

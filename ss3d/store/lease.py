@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from ss3d.config import canonical_json
 from ss3d.errors import ConflictError, RefusedError, ServiceError
 from ss3d.store.protocol import Store
 
-_TTL_S = 30.0
+TTL_S = 30.0
 _CLOCK_DRIFT_S = 5.0  # a process's start is told relative to the boot time, which NTP moves
 
 
@@ -34,6 +35,7 @@ class Lease:
     def __init__(
         self, store: Store, key: str, version: str, ttl_s: float, on_lost: Callable[[], None]
     ) -> None:
+        self._renewed = time.monotonic()
         self._store = store
         self._key = key
         self._version = version
@@ -43,6 +45,15 @@ class Lease:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._renew, name=f"lease {key}", daemon=True)
         self._thread.start()
+
+    @property
+    def is_sure(self) -> bool:
+        """Return whether nobody can have taken it over yet: it was renewed not long ago.
+
+        A process that was stopped for longer than its lease knows so at once when it goes on. A
+        third of the time is left for the store's clock, which may show whole seconds.
+        """
+        return time.monotonic() - self._renewed < self._ttl_s * 2 / 3
 
     def release(self) -> None:
         """Give the lease back; nothing happens if it was lost."""
@@ -66,8 +77,10 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._ending.wait(self._ttl_s / 3):
+            began = time.monotonic()
             try:
                 self._extend(_claim(self._store.now() + self._ttl_s))
+                self._renewed = began
             except ServiceError:
                 continue  # the store is away: nobody else can take it over either
             except ConflictError:
@@ -91,7 +104,7 @@ def take_lease(
     store: Store,
     key: str,
     what: str,
-    ttl_s: float = _TTL_S,
+    ttl_s: float = TTL_S,
     on_lost: Callable[[], None] = lambda: None,
 ) -> Lease:
     """Take a lease that is free, has run out, or whose holder died on this machine.

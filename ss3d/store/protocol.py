@@ -55,6 +55,9 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a prefix in order. Prefixes end in `/` or are empty."""
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return the size in bytes of every object under a prefix, in the order of `list`."""
+
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens if there is none."""
 

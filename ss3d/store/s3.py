@@ -133,13 +133,18 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a prefix in order of their characters; not all servers keep it."""
+        yield from self.sizes(prefix)
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return the sizes of the objects under a prefix: a listing tells them."""
         top = self._prefix + check_prefix(prefix)
         with self._asking(prefix) as client:
             pages = client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=top, PaginationConfig={"PageSize": _KEYS_PER_PAGE}
             )
-            names = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        yield from sorted(filter(is_key, (name.removeprefix(self._prefix) for name in names)))
+            items = [item for page in pages for item in page.get("Contents", ())]
+        found = {item["Key"].removeprefix(self._prefix): int(item["Size"]) for item in items}
+        return {key: found[key] for key in sorted(filter(is_key, found))}
 
     def delete(self, key: str) -> None:
         """Remove an object if there is one."""

@@ -8,26 +8,34 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from optuna.trial import FrozenTrial
+
 from ss3d.errors import RefusedError
 from ss3d.settings import Settings
 from ss3d.store import layout
+from ss3d.store.fenced import FencedStore
 from ss3d.store.lease import take_lease
 from ss3d.store.opening import open_store
 from ss3d.store.protocol import Store
 from ss3d.study.board import Board
+from ss3d.study.claims import Claims
 from ss3d.study.definition import Request, Study, define_study, extend_budget
 from ss3d.study.environment import prepare_environment
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Place
 from ss3d.study.journal import Journal
 from ss3d.study.ledger import Ledger
 from ss3d.study.live import Snapshot, take_snapshot, why_ended
-from ss3d.study.proposals import frozen_trial
+from ss3d.study.prediction import expected_rates
 from ss3d.study.proposer import Proposer, ready_keys
 from ss3d.study.pruners import compared_epochs, make_rule
 from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
+from ss3d.study.samplers import as_founder
 from ss3d.study.sessions import SessionClock, read_past
 from ss3d.study.spool import Spool
+from ss3d.study.spool_watch import SpoolWatch
+from ss3d.study.stopping import StopListener
 from ss3d.study.uploader import drain
 from ss3d.trial.records import TrialRecord
 
@@ -77,18 +85,19 @@ def search(
     """
     store = open_store(settings.store_address)
     study = define_study(store, request, is_local=not settings.ray_address)
-    key = layout.study(study.name, "driver.lease")
+    key, began = layout.study(study.name, "driver.lease"), store.now()
     interrupted, lost = threading.Event(), threading.Event()
 
     def on_lost() -> None:
         lost.set()
         interrupted.set()
 
-    with take_lease(store, key, f"study {study.name}", on_lost=on_lost):
-        study = extend_budget(store, study, request.trials)
-        session = _Session(study, store, settings, projector, watcher, interrupted)
+    with take_lease(store, key, f"study {study.name}", settings.lease_s, on_lost) as lease:
+        fenced = FencedStore(store, lease)
+        study = extend_budget(fenced, study, request.trials)
+        session = _Session(study, fenced, settings, projector, watcher, interrupted)
         try:
-            return session.run(request.slots)
+            return session.run(request.slots, began)
         except KeyboardInterrupt:
             if lost.is_set():
                 raise RefusedError(f"study {study.name} was taken over by another driver") from None
@@ -114,27 +123,41 @@ class _Session:
         self._interrupted = interrupted
         self._started = time.monotonic()
         self._shown = 0.0
-        objective = study.space.objective
-        agreement = reconcile(store, study.name, objective.metric)
-        journal = Journal(settings.study_journal, study.name, objective.direction)
-        self._ledger = Ledger(study.space, read_past(store, study.name))
+        objectives = study.space.objectives
+        agreement = reconcile(store, study.name, objectives)
+        directions = [one.direction for one in objectives.all]
+        journal = Journal(settings.study_journal, study.name, directions)
+        rates = expected_rates(store, study.spec, is_gpu=study.space.resources.gpus > 0)
+        self._ledger = Ledger(study.space, read_past(store, study.name), expected=rates)
         for record in agreement.shared:
             self._ledger.learn(record)
         rule, decided = make_rule(study.space), dict(agreement.decided)
         self._board = Board(study.space, rule, study.target, decided, self._ledger)
         self._clock = SessionClock(self._board, self._ledger, store, study.name)
         data_hash = study.spec["data"]["content_hash"]
-        self._proposer = Proposer(self._board, store, study.name, data_hash)
+        self._proposer = Proposer(self._board, store, study.name, data_hash, _earlier(study))
+        self._claims = Claims(self._board, store)
+        self._spool = Spool(settings.cache_dir, store.address, settings.spool_bytes)
+        self._spool_watch = SpoolWatch(self._board, self._spool)
         self._recorder = Recorder(self._board, store, journal, projector)
+        self._listener = StopListener(self._board, store, study.name, interrupted.set)
         if projector:
             _show_earlier(study, agreement, projector)
         self._begin(agreement, journal)
 
-    def run(self, slots: int | None) -> Snapshot:
-        """Run until no job is left; write all that happened in any case."""
+    def run(self, slots: int | None, since: float) -> Snapshot:
+        """Run until no job is left; write all that happened in any case.
+
+        Args:
+            slots: jobs at once, wanted by the user.
+            since: when the session began, by the store's clock.
+        """
+        self._listener.start(since)
         self._proposer.start()
+        self._claims.start()
         self._recorder.start()
         self._clock.start()
+        self._spool_watch.start()
         try:
             if not self._board.is_exhausted():
                 self._run_jobs(slots)
@@ -144,20 +167,23 @@ class _Session:
         self._close(why_ended(take_snapshot(self._board, self._started, self._num_before)))
         if self._failure:
             raise self._failure
-        drain(Spool(self._settings.cache_dir, self._store.address), self._store, _LEAVING_S)
+        drain(self._spool, self._store, _LEAVING_S)
         snapshot = take_snapshot(self._board, self._started, self._num_before)
         self._watcher.on_update(snapshot)
         return snapshot
 
     def _close(self, reason: str) -> None:
         self._proposer.close()
+        self._claims.close(_LEAVING_S)
         self._recorder.close(self._interrupted.is_set, _LEAVING_S)
+        self._spool_watch.close()
+        self._listener.close(_LEAVING_S)
         self._clock.close("" if self._failure else reason)
 
     def _begin(self, agreement: Agreement, journal: Journal) -> None:
         """Put all trials of earlier sessions on the board and say what was found."""
-        metric = self._study.space.objective.metric
-        told = journal.agree([frozen_trial(r.spec, r.result, metric) for r in agreement.trials])
+        objectives = self._study.space.objectives
+        told = journal.agree([frozen_trial(r.spec, r.result, objectives) for r in agreement.trials])
         for record in sorted(agreement.trials, key=_end):
             ready = ready_keys(self._store, record.spec)
             if record.result:
@@ -186,6 +212,7 @@ class _Session:
             data=open_store(self._study.data).address,
             cache_dir=str(self._settings.cache_dir),
             use_gpu=resources.gpus > 0,
+            spool_bytes=self._settings.spool_bytes,
             compared_epochs=compared_epochs(self._study.space),
         )
         try:
@@ -209,12 +236,26 @@ class _Session:
 
     @property
     def _failure(self) -> Exception | None:
-        return self._proposer.failure or self._recorder.failure or self._clock.failure
+        threads = (
+            self._proposer,
+            self._claims,
+            self._recorder,
+            self._listener,
+            self._clock,
+            self._spool_watch,
+        )
+        return next((thread.failure for thread in threads if thread.failure), None)
 
 
 def _end(record: TrialRecord) -> float:
     """Return when a trial ended; what is open comes last."""
     return record.result.finished_at if record.result else math.inf
+
+
+def _earlier(study: Study) -> list[FrozenTrial]:
+    """Return the trials of other studies that the sampler learns from."""
+    objectives = study.space.objectives
+    return [as_founder(frozen_trial(r.spec, r.result, objectives)) for r in study.warm]
 
 
 def _show_earlier(study: Study, agreement: Agreement, projector: Projector) -> None:

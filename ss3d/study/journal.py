@@ -17,10 +17,45 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial
 
+from ss3d.errors import CheckpointError
+
 log = logging.getLogger(__name__)
 
 _LOCK_GRACE_S = 10
 """After how long the file's lock counts as left behind by a killed process."""
+
+
+def forget_study(path: Path, name: str) -> bool:
+    """Remove a study from a journal file; return whether it was there.
+
+    A file that cannot be used is left as it is, with a warning: the next search writes it anew.
+    """
+    if not path.exists():
+        return False
+    try:
+        optuna.delete_study(study_name=name, storage=_storage(path))
+    except KeyError:
+        return False
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes Optuna raise
+        log.warning("%s cannot be used, so study %s stays in it: %r", path, name, error)
+        return False
+    return True
+
+
+def read_trials(path: Path, name: str) -> list[FrozenTrial] | None:
+    """Return a study's trials in a journal file, in order; None if it has no such study.
+
+    Raises:
+        CheckpointError: the file cannot be used.
+    """
+    if not path.exists():
+        return None
+    try:
+        return optuna.load_study(study_name=name, storage=_storage(path)).trials
+    except KeyError:
+        return None
+    except Exception as error:
+        raise CheckpointError(f"Optuna's journal {path} cannot be used: {error!r}") from error
 
 
 class Journal:
@@ -32,12 +67,14 @@ class Journal:
     Args:
         path: the journal file, which all studies of a home share.
         name: of the study.
-        direction: `minimize` or `maximize`.
+        directions: of the objectives in order.
     """
 
-    def __init__(self, path: Path, name: str, direction: Literal["minimize", "maximize"]) -> None:
+    def __init__(
+        self, path: Path, name: str, directions: Sequence[Literal["minimize", "maximize"]]
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._path, self._name, self._direction = path, name, direction
+        self._path, self._name, self._directions = path, name, list(directions)
         self._study: optuna.Study | None = None
         """None while nothing is copied."""
 
@@ -71,11 +108,10 @@ class Journal:
 
     def _copy(self, trials: Sequence[FrozenTrial]) -> optuna.Study:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalFileSymlinkLock(str(self._path), grace_period=_LOCK_GRACE_S)
-        self._storage = JournalStorage(JournalFileBackend(str(self._path), lock_obj=lock))
+        self._storage = _storage(self._path)
         study = self._open()
-        held = [_facts(t) for t in study.get_trials(deepcopy=False)]
-        if held != [_facts(t) for t in trials]:
+        held = [facts(t) for t in study.get_trials(deepcopy=False)]
+        if held != [facts(t) for t in trials]:
             optuna.delete_study(study_name=self._name, storage=self._storage)
             study = self._open()
             study.add_trials(trials)
@@ -85,7 +121,7 @@ class Journal:
         return optuna.create_study(
             storage=self._storage,
             study_name=self._name,
-            direction=self._direction,
+            directions=self._directions,
             load_if_exists=True,
         )
 
@@ -97,8 +133,9 @@ class Journal:
             return
         for epoch, value in sorted(trial.intermediate_values.items()):
             storage.set_trial_intermediate_value(trial_id, epoch, value)
-        values = None if trial.value is None else [trial.value]
-        storage.set_trial_state_values(trial_id, trial.state, values)
+        for metric, excess in trial.constraints.items():
+            storage.set_trial_system_attr(trial_id, f"constraints:{metric}", excess)
+        storage.set_trial_state_values(trial_id, trial.state, trial.values)
 
     @contextmanager
     def _until_an_error(self) -> Iterator[None]:
@@ -110,5 +147,12 @@ class Journal:
             log.warning("%s is not written any more: %r", self._path, error)
 
 
-def _facts(trial: FrozenTrial) -> tuple[object, ...]:
-    return trial.state, trial.params, trial.value, trial.intermediate_values
+def _storage(path: Path) -> JournalStorage:
+    lock = JournalFileSymlinkLock(str(path), grace_period=_LOCK_GRACE_S)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+
+def facts(trial: FrozenTrial) -> tuple[object, ...]:
+    """Return what the journal and the store must agree in."""
+    told = (trial.state, trial.params, trial.values, trial.intermediate_values)
+    return *told, trial.constraints

@@ -15,9 +15,9 @@ from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.study.board import Board
 from ss3d.study.events import Decided, Ended, Event, Reported, Sealed, SharedEvent
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.journal import Journal
 from ss3d.study.patience import GaveUpError, patiently, put_once
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision
 from ss3d.trial.records import SCHEMA, SharedRecord, TrialRecord
 
@@ -112,7 +112,7 @@ class Recorder:
         key = layout.trial(spec.study, trial, "result.json")
         patiently(lambda: put_once(self._store, key, result.to_json()), self._ended)
         self._board.committed(trial, result)
-        frozen = frozen_trial(spec, result, self._board.space.objective.metric)
+        frozen = frozen_trial(spec, result, self._board.space.objectives)
         self._journal.finish(layout.trial_number(trial), frozen)
         self._show(trial)
 

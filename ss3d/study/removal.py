@@ -46,7 +46,9 @@ def measure_study(store: Store, study: str) -> Remains:
         load_study_spec(store, study)
     _check_ledgers(store, study)
     if is_held(store, layout.study(study, _LEASE)):
-        raise RefusedError(f"study {study}: a driver runs it; stop that one first (Ctrl-C)")
+        raise RefusedError(
+            f"study {study}: a driver runs it; stop that one first (`ss3d stop {study}`)"
+        )
     trials = {key.split("/")[3] for key in keys if key.split("/")[2] == "trials"}
     return Remains(study, len(trials), len(keys), total_bytes(store, keys))
 

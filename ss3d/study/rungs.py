@@ -9,18 +9,22 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
+
+from ss3d.trial.dominance import Outcome, fronts, places
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The objective of one trial, lower is better, by epoch."""
+    """The primary objective of one trial, lower is better, by epoch."""
 
     values: Mapping[int, float]
     is_complete: bool = False
     per_model: Mapping[int, Sequence[float]] = field(default_factory=dict)
     """Values of single validation models, by the epochs of which they are known."""
+    outcomes: Mapping[int, Outcome] = field(default_factory=dict)
+    """By epoch too, where one number does not say it all: several objectives, or constraints."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,15 @@ class Decision:
     rung: int
     """Epoch at which trials were compared."""
     value: float
+    """The objective; where several objectives or constraints count, the place among the peers."""
     cutoff: float
     """Worst value that goes on; of patience, what the value had to be better than."""
     rank: int
     """Place of the trial among all that were compared, from 1."""
     peers: tuple[str, ...]
     """The trials it was compared with, itself included."""
+    front: int | None = None
+    """The trial's non-dominated rank among its peers, from 1, where places are compared."""
     difference: Difference | None = None
     """To the best trial; of the paired test alone."""
 
@@ -75,6 +82,8 @@ class Decision:
 Curves = Mapping[str, Curve]
 
 _PATIENCE = "patience/"
+BY_USER = "user"
+"""Rule of a decision that `ss3d stop` asked for."""
 
 
 class Rule(Protocol):
@@ -93,7 +102,8 @@ class SuccessiveHalving:
     """Asynchronous successive halving: of all that reached a rung, the best 1/factor go on.
 
     With fewer than `factor` trials at a rung the best one goes on (Optuna's rule). Decisions are
-    made at arrival and never taken back.
+    made at arrival and never taken back. Where several objectives or constraints count, the best
+    are the first in NSGA-II's order: by front, and within a front where it is least crowded.
     """
 
     first_rung: int
@@ -101,14 +111,18 @@ class SuccessiveHalving:
 
     def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
         """Compare at first_rung * factor^k."""
-        if not self._is_rung(epoch):
+        if not self.is_rung(epoch):
             return None
-        at_rung = {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
+        outcomes = {t: c.outcomes[epoch] for t, c in curves.items() if epoch in c.outcomes}
+        front = fronts(outcomes) if outcomes else {}
+        at_rung = places(outcomes, front) if outcomes else _values_at(curves, epoch)
         ordered = sorted(place(value) for value in at_rung.values())
         cutoff = ordered[max(len(ordered) // self.factor, 1) - 1]
-        return compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
+        decision = compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
+        return replace(decision, front=front.get(trial))
 
-    def _is_rung(self, epoch: int) -> bool:
+    def is_rung(self, epoch: int) -> bool:
+        """Return whether trials are compared at an epoch."""
         rung = self.first_rung
         while rung < epoch:
             rung *= self.factor
@@ -128,12 +142,14 @@ class MedianRule:
 
     def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
         """Compare the best value so far with the median of complete trials at this epoch."""
+        if epoch < self.first_rung:
+            return None
         others = {
             t: c.values[epoch]
             for t, c in curves.items()
             if c.is_complete and t != trial and not math.isnan(c.values.get(epoch, math.nan))
         }
-        if epoch < self.first_rung or len(others) < self.min_trials:
+        if len(others) < self.min_trials:
             return None
         own = _best(curves[trial], 0, epoch)
         cutoff = statistics.median(others.values())
@@ -185,7 +201,10 @@ def first_rung(epochs: int) -> int:
 
 def explain(decision: Decision) -> str:
     """Return a decision to stop in one line."""
-    start = f"stopped by {decision.rule} at epoch {decision.rung}: {decision.value:.4g}"
+    if decision.rule == BY_USER:
+        return f"stopped by the user {at_epoch(decision.rung)}"
+    start = f"stopped by {decision.rule} at epoch {decision.rung}: "
+    start += f"{decision.value:.4g}" if decision.front is None else f"front {decision.front}"
     if decision.difference:
         return f"{start}, {compare_models(decision.difference)}"
     if decision.rule.startswith(_PATIENCE):
@@ -195,7 +214,8 @@ def explain(decision: Decision) -> str:
             f"{decision.cutoff:.4g}"
         )
     rank = f"rank {decision.rank} of {len(decision.peers)}"
-    return f"{start}, {rank}, cutoff {decision.cutoff:.4g}"
+    unit = "" if decision.front is None else "rank "
+    return f"{start}, {rank}, cutoff {unit}{decision.cutoff:.4g}"
 
 
 def compare_models(difference: Difference) -> str:
@@ -206,6 +226,22 @@ def compare_models(difference: Difference) -> str:
         f"models (with {100 * difference.confidence:.3g} % confidence worse by "
         f"{difference.low:.3g} at least, p = {difference.p_value:.2g})"
     )
+
+
+def by_user(trial: str, epoch: int, value: float) -> Decision:
+    """Return the decision to stop a trial because the user wants it.
+
+    Args:
+        trial: that is stopped.
+        epoch: the last one that counts; 0 if it has none.
+        value: of the objective there.
+    """
+    return Decision(True, BY_USER, epoch, value, cutoff=value, rank=1, peers=(trial,))
+
+
+def at_epoch(epoch: int) -> str:
+    """Return when a trial was stopped, in words."""
+    return f"at epoch {epoch}" if epoch else "before its first epoch"
 
 
 def compare(
@@ -222,6 +258,10 @@ def compare(
         rank=1 + sum(place(other) < place(value) for other in values.values()),
         peers=tuple(sorted(values)),
     )
+
+
+def _values_at(curves: Curves, epoch: int) -> dict[str, float]:
+    return {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
 
 
 def _best(curve: Curve, after: int, last: int) -> float:

@@ -25,7 +25,6 @@ from ss3d.study.tables import Resources
 from ss3d.study.trainable import JobTrainable
 
 _OBJECT_STORE_BYTES = 100_000_000  # results are a few kB; Ray would take a third of the memory
-_WORKER_DEATHS = 3
 
 
 @contextmanager
@@ -96,7 +95,7 @@ def run_jobs(
                 storage_path=folder,
                 verbose=0,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS - 1),
+                failure_config=tune.FailureConfig(max_failures=-1),  # the board counts deaths
                 callbacks=[Heartbeat(on_step)],
             ),
         )

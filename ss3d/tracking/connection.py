@@ -81,12 +81,13 @@ def is_embedded(settings: Settings) -> bool:
 
 @contextmanager
 def mlflow_errors(settings: Settings) -> Iterator[None]:
-    """Turn what MLflow and its network raise into a ServiceError that names the address."""
+    """Turn what MLflow, its database and network raise into a ServiceError with the address."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ServiceError(f"MLflow at {shown_address(settings)}: {reason}") from error
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ss3d.report.leaderboard import Objective, objective_of
+from ss3d.report.leaderboard import objective_of
 from ss3d.settings import Settings
 from ss3d.tracking import naming
 from ss3d.tracking.connection import is_embedded, mlflow_errors, open_client
 from ss3d.tracking.runs import RunWriter
+from ss3d.trial.objectives import Objective
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -130,22 +131,42 @@ def trial_run_ids(settings: Settings, spec: Mapping[str, Any]) -> dict[str, str]
     Raises:
         ServiceError: MLflow does not answer.
     """
+    prefix = f"{spec['name']}/"
+    return {
+        name.removeprefix(prefix): runs[0].info.run_id
+        for name, runs in list_runs(settings, spec, "trial").items()
+        if name.startswith(prefix)
+    }
+
+
+def list_runs(settings: Settings, spec: Mapping[str, Any], kind: str) -> dict[str, list[Run]]:
+    """Return the runs of a kind by their own name, the oldest of a name first.
+
+    Args:
+        settings: where MLflow is.
+        spec: study.json.
+        kind: `study` or `trial`: those of this study; `pretrain` or `control`: all of its data set,
+            which studies share.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
     client = open_client(settings)
+    own = f" AND tags.`ss3d.study` = '{spec['name']}'" if kind in ("study", "trial") else ""
+    found: dict[str, list[Run]] = {}
     with mlflow_errors(settings):
         experiment = client.get_experiment_by_name(naming.experiment_name(spec))
-        if experiment is None:
-            return {}
-        study, token = str(spec["name"]), None
-        found: dict[str, str] = {}
-        while True:
+        token, is_last = None, experiment is None
+        while experiment is not None and not is_last:
             page = client.search_runs(
                 [experiment.experiment_id],
-                filter_string=f"tags.`{KIND}` = 'trial' AND tags.`ss3d.study` = '{study}'",
+                filter_string=f"tags.`{KIND}` = '{kind}'{own}",
+                order_by=["attributes.start_time ASC"],
                 max_results=1000,
                 page_token=token,
             )
             for run in page:
-                found[run.data.tags["ss3d.trial"].rpartition("/")[2]] = run.info.run_id
+                found.setdefault(run.data.tags[f"ss3d.{kind}"], []).append(run)
             token = page.token
-            if not token:
-                return found
+            is_last = not token
+    return found

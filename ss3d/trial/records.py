@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -29,7 +29,34 @@ VALIDATION_METRICS = (
     "val/cd_l2",
     "val/f_score",
 )
-"""What every report of a teacher-student epoch carries: an objective is one of these."""
+"""What every report of a teacher-student epoch measures on the validation models."""
+
+COST_METRICS = (
+    "model/parameters",
+    "system/latency_ms",
+    "system/memory_mib",
+    "system/epoch_s",
+)
+"""What every report of a teacher-student epoch says of the network's and the epoch's cost."""
+
+
+def check_schema(tree: Mapping[str, Any], origin: str) -> None:
+    """Refuse what a newer ss3d wrote; what carries no schema is older than all of them.
+
+    Args:
+        tree: a stored JSON object.
+        origin: what it is, for the message.
+
+    Raises:
+        CheckpointError: its schema is newer than ours.
+        TypeError: its schema is no number.
+    """
+    schema = tree.get("schema", 0)
+    if schema > SCHEMA:
+        raise CheckpointError(
+            f"{origin} has schema {schema}, this ss3d reads up to {SCHEMA}: a newer ss3d wrote it; "
+            "update ss3d"
+        )
 
 
 class Record(BaseModel):
@@ -50,14 +77,13 @@ class Record(BaseModel):
         """
         try:
             tree = json.loads(data)
-            schema = tree.pop("schema")
-            if schema > SCHEMA:
-                raise CheckpointError(
-                    f"record has schema {schema}, this ss3d reads up to {SCHEMA}; update ss3d"
-                )
+            check_schema(tree, f"stored {cls.__name__}")
+            del tree["schema"]
             return cls.model_validate(tree)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"stored {cls.__name__} is damaged: {error}") from error
+            raise CheckpointError(
+                f"stored {cls.__name__} is damaged, or of another version of ss3d: {error}"
+            ) from error
 
 
 class EpochReport(Record):
@@ -81,6 +107,12 @@ class EpochReport(Record):
     def without_models(self) -> Self:
         """Return the report without the values of single models."""
         return self.model_copy(update={"per_model": ()}) if self.per_model else self
+
+    def value(self, metric: str) -> float | None:
+        """Return a metric, those of `system` under `system/…`; None if it was not measured."""
+        if metric.startswith("system/"):
+            return self.system.get(metric.removeprefix("system/"))
+        return self.metrics.get(metric)
 
 
 class TrialSpec(Record):
@@ -119,7 +151,7 @@ class TrialResult(Record):
     trial: str
     state: TrialStatus
     values: dict[str, float]
-    """The objectives at the last epoch."""
+    """The objectives and what constraints are about, at the last epoch."""
     reports: tuple[EpochReport, ...]
     seconds: float
     attempt: int

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import BaseModel
 
-from ss3d.store import layout
-from ss3d.store.bundle import bundle_exists, get_bundle
+from ss3d.store.bundle import get_bundle
 from ss3d.store.protocol import Store
+from ss3d.trial.history import is_complete, shared_export
 from ss3d.trial.records import EpochReport, TrialSpec
 from ss3d.trial.run import run_trial
 from ss3d.trial.spec import code_version, versions
@@ -54,11 +54,11 @@ def rerun_state(
         own_pretrain: pretrain again even if the shared state is there.
         weights: file of the backbone's weights, or None.
     """
-    key = layout.pretrain(spec.pretrain_key, "checkpoint")
-    if own_pretrain or not bundle_exists(store, key):
+    if own_pretrain or not is_complete(store, "pretrain", spec.pretrain_key):
         return new_state(spec.config, weights, device)
     with tempfile.TemporaryDirectory() as directory:
-        get_bundle(store, key, Path(directory))
+        prefix = shared_export(store, "pretrain", spec.pretrain_key)
+        get_bundle(store, prefix, Path(directory))
         return pretrained_state(spec.config, Path(directory), device)
 
 

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import psutil
-import torch
-
 from ss3d.training.evaluate import evaluate
 from ss3d.training.numerics import apply_numerics
 from ss3d.training.pretrain import pretrain_epoch
 from ss3d.training.semi import semi_epoch
+from ss3d.trial.costs import count_of, measure_system
 from ss3d.trial.records import EpochReport
 from ss3d.trial.state import TrialState
 
@@ -41,9 +39,10 @@ def run_trial(state: TrialState, data: TrialData) -> Iterator[EpochReport]:
         started = perf_counter()
         train = train_epoch(state, data)
         values, per_model = validate(state, data)
+        values |= count_of(state)
         if phase == "semi":
             values["val/gain"] = state.gain(values["val/cd_l1"])
-        system = measure_system(perf_counter() - started)
+        system = measure_system(state, perf_counter() - started)
         yield state.epoch_done(train | values, system, per_model)
 
 
@@ -70,12 +69,3 @@ def validate(state: TrialState, data: TrialData) -> tuple[dict[str, float], tupl
         return values, ()
     teacher = evaluate(state.teacher, data.validation, data.view).metrics()
     return values | {"val/cd_l1_teacher": teacher["cd_l1"]}, student.sample()
-
-
-def measure_system(epoch_s: float) -> dict[str, float]:
-    """Return the epoch's seconds, the process's memory and the epoch's peak on the GPU in MiB."""
-    system = {"epoch_s": epoch_s, "rss_mib": psutil.Process().memory_info().rss / 2**20}
-    if torch.cuda.is_available():
-        system["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        torch.cuda.reset_peak_memory_stats()
-    return system

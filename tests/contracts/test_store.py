@@ -83,6 +83,13 @@ def test_list_is_sorted_by_characters_and_stays_under_the_prefix(store: Store) -
         list(store.list("a"))
 
 
+def test_sizes_are_those_of_the_bytes_under_the_prefix(store: Store) -> None:
+    for key, size in {"a/z": 3, "a/b/c": 0, "ab": 7}.items():
+        store.put_new(key, b"x" * size)
+    assert list(store.sizes("a/").items()) == [("a/b/c", 0), ("a/z", 3)]
+    assert store.sizes("nothing/") == {}
+
+
 def test_delete_removes_and_forgives(store: Store) -> None:
     store.put_new("a/k", b"")
     store.delete("a/k")

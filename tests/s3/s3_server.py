@@ -39,6 +39,7 @@ class S3Server(NamedTuple):
     endpoint: str
     client: Any
     bucket: str
+    process: subprocess.Popen[bytes]
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         )
     try:
         endpoint = f"http://127.0.0.1:{port}"
-        server = S3Server(endpoint, _client(endpoint), f"ss3d-{uuid.uuid4().hex[:12]}")
+        server = S3Server(endpoint, _client(endpoint), f"ss3d-{uuid.uuid4().hex[:12]}", process)
         _wait(server, process, folder / "log")
         yield server
     finally:

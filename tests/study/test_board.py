@@ -235,6 +235,23 @@ def test_what_is_lost_by_no_fault_of_its_own_stays_open() -> None:
     assert not board.is_exhausted()
 
 
+def test_a_job_is_lost_by_three_deaths_without_an_epoch_between_them() -> None:
+    board = make_board()
+    board.add(seal(board, 0), {"k"})
+    board.take("a")
+    for epoch in range(5):
+        board.die("a", "node lost")
+        board.die("a", "node lost")
+        board.report("a", progress(5.0, start=epoch))
+    board.report("a", progress(5.0, start=4))
+    for _ in range(2):
+        board.die("a", "disk full")
+        board.report("a", progress(5.0, start=4))  # an epoch again that is known
+    assert board.loss == ""
+    board.die("a", "disk full")
+    assert board.loss == "t00000: its worker failed several times: disk full"
+
+
 def test_late_and_repeated_tells_change_nothing() -> None:
     board = make_board()
     board.add(seal(board, 0), {"k"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from ss3d.study.definition import Request, define_study, extend_budget
 from ss3d.study.driver import Started, Watcher, search
 from ss3d.study.ledger import Past
 from ss3d.study.live import why_ended
+from ss3d.study.reconcile import reconcile
+from ss3d.study.recorder import decision_key
 from ss3d.study.sessions import read_past
 from ss3d.trial.history import read_budget
 from ss3d.trial.records import SharedRecord, TrialRecord
@@ -236,3 +239,67 @@ def test_a_damaged_session_is_named(store: DirectoryStore) -> None:
     store.put_new(layout.study("fast", "sessions", "0001.json"), b'{"schema":1,"seconds":1}')
     with pytest.raises(CheckpointError, match=r"sessions/0001.json is damaged: KeyError\('shared'"):
         read_past(store, "fast")
+
+
+def change_study(store: DirectoryStore, **values: Any) -> None:
+    """Change what study.json of `fast` says; None removes it."""
+    key = layout.study("fast", "study.json")
+    blob = store.get(key)
+    assert blob is not None
+    tree = {**json.loads(blob.data), **values}
+    kept = {name: value for name, value in tree.items() if value is not None}
+    store.put_if(key, canonical_json(kept).encode(), blob.version)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"space": "[base]\nmomentum = 0.9\n"},
+            r"cannot be resumed: this ss3d \(0\.1\.0\) cannot read the search space that the study "
+            r"was made with \(by 9\.9\): study\.json of fast:2: base\.momentum: .*resume it with",
+        ),
+        ({"space": "[base\n"}, r"cannot read the search space .*not valid TOML"),
+        (
+            {"space": None, "seed": None},
+            r"its study\.json has no space, seed; resume it with .*9\.9",
+        ),
+    ],
+)
+def test_a_study_of_another_version_that_cannot_be_read_says_so(
+    values: dict[str, Any],
+    message: str,
+    store: DirectoryStore,
+    data_folder: Path,
+    write_space: Callable[[str], Path],
+) -> None:
+    define_study(store, Request(space=write_space(HEADS), data=str(data_folder)))
+    change_study(store, **values, code={"versions": {"ss3d": "9.9"}})
+    with pytest.raises(RefusedError, match=message):
+        define_study(store, Request(name="fast", resume=True))
+
+
+def test_all_that_a_newer_version_wrote_is_refused(
+    store: DirectoryStore, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    study = define_study(store, Request(space=write_space(HEADS), data=str(data_folder)))
+    spec = put_spec(store, "fast", study.space, 0)
+    keys = {
+        layout.study("fast", "budget", "0002.json"): lambda: read_budget(store, "fast", study.spec),
+        layout.study("fast", "sessions", "0001.json"): lambda: read_past(store, "fast"),
+        decision_key("fast", spec.trial, 2): lambda: reconcile(store, "fast", "val/cd_l1"),
+        layout.trial("fast", spec.trial, "epochs", "a1-000001.json"): lambda: reconcile(
+            store, "fast", "val/cd_l1"
+        ),
+        layout.trial("fast", spec.trial, "result.json"): lambda: reconcile(
+            store, "fast", "val/cd_l1"
+        ),
+    }
+    for key, read in keys.items():
+        store.put_new(key, b'{"schema":2}')
+        with pytest.raises(CheckpointError, match="has schema 2, this ss3d reads up to 1"):
+            read()
+        store.delete(key)
+    change_study(store, schema=2)
+    with pytest.raises(CheckpointError, match=r"study\.json of fast has schema 2, .*update ss3d"):
+        define_study(store, Request(name="fast", resume=True))

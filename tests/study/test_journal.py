@@ -7,7 +7,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ss3d.study.journal import Journal
+from ss3d.errors import CheckpointError
+from ss3d.study.journal import Journal, forget_study, read_trials
 
 
 def trial(state: TrialState, x: float, value: float | None = None) -> FrozenTrial:
@@ -32,7 +33,7 @@ def stored(path: Path) -> list[FrozenTrial]:
 
 
 def test_a_running_trial_is_told_once(path: Path) -> None:
-    journal = Journal(path, "s", "minimize")
+    journal = Journal(path, "s", ["minimize"])
     journal.agree([])
     journal.start(0, trial(TrialState.RUNNING, 0.5))
     journal.start(0, trial(TrialState.RUNNING, 0.5))
@@ -44,14 +45,14 @@ def test_a_running_trial_is_told_once(path: Path) -> None:
 
 
 def test_a_journal_that_disagrees_is_written_anew(path: Path) -> None:
-    journal = Journal(path, "s", "minimize")
+    journal = Journal(path, "s", ["minimize"])
     journal.agree([])
     journal.start(0, trial(TrialState.RUNNING, 0.1))
     truth = [trial(TrialState.COMPLETE, 0.2, 1.0), trial(TrialState.RUNNING, 0.3)]
-    assert Journal(path, "s", "minimize").agree(truth) == 1
+    assert Journal(path, "s", ["minimize"]).agree(truth) == 1
     assert [t.params["x"] for t in stored(path)] == [0.2, 0.3]
     ids = [t._trial_id for t in stored(path)]
-    assert Journal(path, "s", "minimize").agree(truth) == 1
+    assert Journal(path, "s", ["minimize"]).agree(truth) == 1
     assert [t._trial_id for t in stored(path)] == ids
 
 
@@ -60,7 +61,7 @@ def test_a_damaged_journal_is_moved_aside_and_written_anew(
     path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_bytes(damage)
-    journal = Journal(path, "s", "minimize")
+    journal = Journal(path, "s", ["minimize"])
     assert journal.agree([trial(TrialState.COMPLETE, 0.2, 1.0)]) == 1
     journal.start(1, trial(TrialState.RUNNING, 0.3))
     assert [t.params["x"] for t in stored(path)] == [0.2, 0.3]
@@ -72,7 +73,7 @@ def test_a_damaged_journal_is_moved_aside_and_written_anew(
 def test_a_journal_that_breaks_later_is_left_alone_with_one_warning(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    journal = Journal(path, "s", "minimize")
+    journal = Journal(path, "s", ["minimize"])
     journal.agree([])
     path.unlink()
     path.mkdir()
@@ -85,5 +86,25 @@ def test_a_journal_that_breaks_later_is_left_alone_with_one_warning(
 
 def test_a_journal_that_cannot_be_written_at_all_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    journal = Journal(tmp_path / "file" / "optuna.journal", "s", "minimize")
+    journal = Journal(tmp_path / "file" / "optuna.journal", "s", ["minimize"])
     assert journal.agree([trial(TrialState.COMPLETE, 0.2, 1.0)]) == 0
+
+
+def test_a_study_is_read_and_forgotten_and_others_stay(path: Path) -> None:
+    assert read_trials(path, "s") is None
+    assert not forget_study(path, "s")
+    for name in ("s", "other"):
+        Journal(path, name, "minimize").agree([trial(TrialState.COMPLETE, 0.2, 1.0)])
+    assert [t.value for t in read_trials(path, "s") or ()] == [1.0]
+    assert forget_study(path, "s")
+    assert not forget_study(path, "s")
+    assert read_trials(path, "s") is None
+    assert len(read_trials(path, "other") or ()) == 1
+
+
+def test_a_damaged_journal_is_said_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"\x00damaged\n" * 3)
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        read_trials(path, "s")
+    assert not forget_study(path, "s")
+    assert path.read_bytes() == b"\x00damaged\n" * 3

@@ -12,9 +12,9 @@ from test_pruners import EPOCHS, RULES, Replay, coarse, on_models, replays
 
 from ss3d.study.entries import Entry
 from ss3d.study.events import Decided
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.judge import Judge
 from ss3d.study.paired import PairedTest
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision, Rule
 from ss3d.study.space import Space
 from ss3d.trial.records import EpochReport
@@ -56,7 +56,7 @@ def entries_of(space: Space, direction: str, replay: Replay, strata: list[int]) 
         for spec, stratum in zip(SPECS[direction], strata, strict=False)
     ]
     return [
-        Entry(spec, frozen_trial(spec, None, space.objective.metric))
+        Entry(spec, frozen_trial(spec, None, space.objectives))
         for spec, _ in zip(specs, replay.values, strict=False)
     ]
 

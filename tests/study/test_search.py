@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
+from contextlib import suppress
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ import torch
 
 from ss3d.data.dataset import open_dataset
 from ss3d.data.loader import load_data
-from ss3d.errors import RefusedError, ServiceError
+from ss3d.errors import ConflictError, RefusedError, ServiceError
 from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.store.lease import is_held
+from ss3d.study.claims import Claims
 from ss3d.study.definition import Request
 from ss3d.study.driver import Started, Watcher, search
 from ss3d.study.environment import prepare_environment
@@ -247,34 +250,88 @@ def test_arms_on_two_workers_share_controls_and_each_trial_repeats_alone(
 
 
 @pytest.fixture
-def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers cannot begin a trial: the disk is full."""
+def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The worker of a trial dies after each of its first two epochs; then none can begin it."""
     prepare_environment(tmp_path)
     from ss3d.study import session
     from ss3d.study.trainable import JobTrainable
 
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
+
     class FullDisk(JobTrainable):
         def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
-            if config["job"]["kind"] == "trial":
-                raise OSError("No space left on device")
-            yield from super().begin(config)
+            if config["job"]["kind"] != "trial":
+                yield from super().begin(config)
+                return
+            if len(list(deaths.iterdir())) < 2:
+                yield next(super().begin(config))
+            (deaths / f"{len(list(deaths.iterdir()))}").touch()
+            raise OSError("No space left on device")
 
     monkeypatch.setattr(session, "JobTrainable", FullDisk)
+    return deaths
 
 
-@pytest.mark.usefixtures("full_disk")
-def test_a_full_disk_ends_the_search_and_fails_no_trial(
-    tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path]
+def test_a_full_disk_ends_the_search_after_three_deaths_without_an_epoch_and_fails_no_trial(
+    tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path], full_disk: Path
 ) -> None:
     space, settings = write_space(""), Settings(home=tmp_path / "home")
     request = Request(space=space, data=str(data_folder), trials=1, slots=1)
     with pytest.raises(ServiceError, match=r"t00000: its worker failed .*: No space left"):
         search(request, settings, None, Watcher())
+    assert len(list(full_disk.iterdir())) == 4  # the first was followed by an epoch
     store = DirectoryStore(Path(settings.store_address))
     record = load_study_record(store, "fast")
     assert [trial.state for trial in record.trials] == ["running"]
     assert [pretrain.complete for pretrain in record.shared] == [True]
     assert not is_held(store, layout.study("fast", "driver.lease"))
+
+
+@pytest.fixture
+def slow_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epochs of a pretraining take a second longer than leases of shared jobs."""
+    prepare_environment(tmp_path)
+    from ss3d.study import driver, session
+    from ss3d.study.trainable import JobTrainable
+
+    class Slow(JobTrainable):
+        def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
+            for progress in super().begin(config):
+                if config["job"]["kind"] == "pretrain":
+                    time.sleep(2)
+                yield progress
+
+    monkeypatch.setattr(session, "JobTrainable", Slow)
+    monkeypatch.setattr(driver, "Claims", partial(Claims, ttl_s=1.0))
+
+
+@pytest.mark.usefixtures("slow_pretraining")
+def test_a_pretraining_that_another_driver_takes_over_stops_and_goes_on_when_that_one_dies(
+    tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    space, settings = write_space(""), Settings(home=tmp_path / "home")
+    store = DirectoryStore(Path(settings.store_address))
+    states: list[str] = []
+
+    def take_over(snapshot: Snapshot) -> None:
+        states.extend(shared.state for shared in snapshot.shared)
+        lease = next((key for key in store.list("pretrains/") if key.endswith("/lease")), None)
+        if "running" in states and "elsewhere" not in states and lease:
+            until = {"host": "elsewhere/1", "pid": 1, "started": 0.0, "expires": store.now() + 4}
+            blob = store.get(lease)
+            with suppress(ConflictError):  # it was renewed at this moment: next time
+                store.put_if(lease, json.dumps(until).encode(), blob.version if blob else "")
+
+    request = Request(space=space, data=str(data_folder), trials=1, slots=1)
+    search(request, settings, None, Watcher(on_update=take_over, period_s=0.2))
+    seen = [state for state, _ in groupby(state for state in states if state != "claimed")]
+    assert seen == ["running", "elsewhere", "running", "ready"]
+    record = load_study_record(store, "fast")
+    (shared,) = record.shared
+    attempts = layout.pretrain(shared.key, "attempts")
+    assert list(store.list(f"{attempts}/")) == [f"{attempts}/a1.json", f"{attempts}/a2.json"]
+    check_alone(record.trials[0], data_folder, tmp_path)
 
 
 def check_trial(store: DirectoryStore, trial: TrialRecord) -> None:

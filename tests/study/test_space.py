@@ -14,6 +14,7 @@ from ss3d.study.rungs import Curve
 from ss3d.study.sharing import count_shared, keyed_ranges
 from ss3d.study.soundness import late_teacher, longest_phase
 from ss3d.study.space import Space, derive_seeds, load_space, parse_space
+from ss3d.study.stored import stored_space
 from ss3d.study.toml_lines import TomlFile
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
@@ -161,7 +162,8 @@ def test_a_seed_in_the_base_stays() -> None:
         ),
         (
             BASE + '[sampler]\nname = "gpp"\n' + EMA,
-            "x.toml:3: sampler: got name 'gpp', expected 'tpe', 'random'",
+            "x.toml:3: sampler: got name 'gpp', expected 'tpe', 'random', "
+            "'gp', 'nsgaii', 'nsgaiii', 'qmc', 'grid'",
         ),
         (
             BASE + "[budget]\ntrials = 0\n" + EMA,
@@ -200,7 +202,8 @@ def test_a_seed_in_the_base_stays() -> None:
             '[objective]\nmetric = "val/cdl1"\n' + BASE + EMA,
             "x.toml:2: objective.metric: got 'val/cdl1', expected one of val/cd_l1, "
             "val/cd_l1_sum, val/cd_l1_category_mean, val/cd_l1_teacher, val/gain, "
-            "val/cd_pred_to_gt, val/cd_gt_to_pred, val/cd_l2, val/f_score; "
+            "val/cd_pred_to_gt, val/cd_gt_to_pred, val/cd_l2, val/f_score, model/parameters, "
+            "system/latency_ms, system/memory_mib, system/epoch_s; "
             "did you mean val/cd_l1?",
         ),
         (
@@ -271,3 +274,11 @@ def test_a_continuous_parameter_of_pretraining_is_noticed() -> None:
     space = parse(BASE + '[parameters."pretrain.lr"]\ntype = "float"\nlow = 1e-4\nhigh = 1e-2\n')
     assert count_shared(space, "pretrain") is None
     assert keyed_ranges(space, "pretrain") == ["pretrain.lr"]
+
+
+def test_a_stored_space_keeps_the_keywords_it_began_with() -> None:
+    space = parse(BASE + EMA)
+    pinned = space.sampler.model_dump() | {"n_startup_trials": 4}
+    spec = {"name": "x", "seed": 0, "space": space.text, "sampler": pinned}
+    assert stored_space(spec).sampler.model_dump() == pinned
+    assert stored_space(spec).pruner == space.pruner

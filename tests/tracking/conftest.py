@@ -10,16 +10,7 @@ from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.bundle import put_bundle
 from ss3d.store.directory import DirectoryStore
-from ss3d.tracking.connection import open_client
 from ss3d.trial.records import TrialRecord
-
-
-@pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database; making one takes seconds, copying it does not."""
-    home = tmp_path_factory.mktemp("mlflow")
-    open_client(Settings(home=home))
-    return home / "mlflow.db"
 
 
 @pytest.fixture

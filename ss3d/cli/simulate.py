@@ -1,0 +1,129 @@
+"""`ss3d simulate`: a finished study under another sampler, pruner or number of GPUs."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.output import JsonFlag, console, emit
+from ss3d.settings import load_settings
+from ss3d.store import layout
+from ss3d.store.opening import open_store
+
+if TYPE_CHECKING:
+    from ss3d.study.replayed import Summary
+
+
+def simulate(
+    study: Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")],
+    pruner: Annotated[
+        list[str] | None,
+        typer.Option("--pruner", metavar="NAME[:KEY=VALUE,…]", help="May be repeated."),
+    ] = None,
+    sampler: Annotated[
+        list[str] | None,
+        typer.Option("--sampler", metavar="NAME[:KEY=VALUE,…]", help="May be repeated."),
+    ] = None,
+    gpus: Annotated[
+        list[int] | None, typer.Option("--gpus", min=1, help="GPUs; may be repeated.")
+    ] = None,
+    slots: Annotated[
+        list[int] | None, typer.Option("--slots", min=1, help="Jobs at once; may be repeated.")
+    ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option("--space", help="Take sampler, pruner and budget of this file instead."),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Budget; at most the finished trials.")
+    ] = None,
+    target: Annotated[
+        float | None, typer.Option("--target", help="Value to reach; default: the study's best.")
+    ] = None,
+    home: HomeOption = None,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Replay a finished study's curves in simulated time, and decide anew.
+
+    Jobs take the seconds that their epochs took; Ray, the store and the driver
+    take none. Every pretrained state is trained once, whoever made it.
+
+    Without --sampler trials come as they were proposed. With one, each proposal
+    becomes the nearest trial of its stratum that is left: parameters are scaled
+    to 0 .. 1 as Optuna sees them, two choices are 1 apart. So when all trials of
+    the study are used, only their order differs; see --trials.
+
+    A curve that was stopped cannot go on. A trial that would is censored: it ends
+    there and is counted. Studies with pruner "none" have no such trials.
+
+    Examples:
+      ss3d simulate quickstart
+      ss3d simulate quickstart --pruner none --pruner asha:reduction_factor=4
+      ss3d simulate paper --sampler tpe --sampler random --trials 40 --gpus 4
+    """
+    from ss3d.study.replays import Variant, open_recorded
+
+    opened = open_store(load_settings(home=home, store=store).store_address)
+    recorded = open_recorded(opened, layout.check_study_name(study), space, trials, target)
+    own = recorded.original.slots
+    counts = [*(slots or []), *(recorded.slots_of_gpus(number) for number in gpus or [])]
+    chosen = itertools.product(sampler or [None], pruner or [None], counts or [own])
+    variants = dict.fromkeys([Variant(None, None, own), *(Variant(*each) for each in chosen)])
+    summaries = [recorded.original, *map(recorded.replay, variants)]
+    value = {
+        "study": study,
+        **recorded.space.objectives.as_spec(),
+        "targets": recorded.targets,
+        "rows": [_as_values(summary) for summary in summaries],
+    }
+    emit(value, as_json, lambda: _say(summaries))
+
+
+def _as_values(summary: Summary) -> dict[str, Any]:
+    times = {"trained_s": summary.trained_s, "utilization": summary.utilization}
+    return asdict(summary) | times
+
+
+def _say(summaries: list[Summary]) -> None:
+    from ss3d.report.leaderboard import describe_values, duration
+
+    states = ("complete", "pruned", "censored", "failed")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in ("best", *states, "pretrain", "semi", "controls", "wall clock", "in use", "target"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for summary in summaries:
+        best = " ".join(f"{of.value:.3f}" for of in summary.best) or "–"
+        seconds = [duration(summary.seconds.get(k, 0.0)) for k in ("pretrain", "trial", "control")]
+        table.add_row(
+            summary.name,
+            best,
+            *(str(summary.counts.get(state, 0)) for state in states),
+            *seconds,
+            duration(summary.makespan_s),
+            f"{summary.utilization:.0%}",
+            "never" if summary.target_s is None else duration(summary.target_s),
+        )
+    console.print(table)
+    if len(summaries[0].best) > 1:
+        places = (describe_values(best.stratum) for best in summaries[0].best)
+        console.print(f"best of each stratum: {'; '.join(places)}", highlight=False)
+    for summary in summaries[1:]:
+        total = sum(summary.counts.values())
+        note = f", ended because {summary.refused}" if summary.refused else ""
+        line = f"{summary.name}: {summary.num_same} of {total} trials end as recorded{note}"
+        console.print(line, highlight=False, soft_wrap=True)
+    if any("censored" in summary.counts for summary in summaries):
+        console.print(
+            "censored: would have gone on, but the recorded trial was stopped there; the best may "
+            "be better and the times longer than shown",
+            soft_wrap=True,
+        )

@@ -1,0 +1,185 @@
+"""Studies in simulated time: by hand, and by what must hold whatever the curves are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ss3d.study import tables
+from ss3d.study.replayed import Summary, bests_of, summarize
+from ss3d.study.simulation import InOrder, Outcome, Simulation
+from ss3d.study.space import Space
+from ss3d.study.synthetic import synthetic_space, synthetic_study
+from ss3d.trial.records import EpochReport, StudyRecord, TrialRecord
+
+METRIC = "val/cd_l1"
+PRUNERS: tuple[tables.Pruner, ...] = (
+    tables.Asha(reduction_factor=2),
+    tables.Hyperband(name="hyperband"),
+    tables.Median(name="median"),
+    tables.Patience(name="patience", epochs=2, min_delta=0.2),
+    tables.NoPruner(name="none"),
+)
+
+
+def simulate(
+    study: StudyRecord, slots: int, pruner: tables.Pruner, space: Space | None = None
+) -> Outcome:
+    space = replace(space or synthetic_space(), pruner=pruner)
+    return Simulation(study, space, len(study.trials), slots, InOrder(study.trials)).run()
+
+
+def by_hand(curves: Sequence[Sequence[float]], seconds: Sequence[float]) -> StudyRecord:
+    """One stratum and one pretrained state of 3 s; epoch 0 is 9 and takes no time."""
+    study = synthetic_study(len(curves))
+    first = study.trials[0].spec
+
+    def report(epoch: int, value: float, epoch_s: float) -> EpochReport:
+        metrics, system = {METRIC: value}, {"epoch_s": epoch_s}
+        return (
+            study.shared[0]
+            .reports[0]
+            .model_copy(
+                update={"phase": "semi", "epoch": epoch, "metrics": metrics, "system": system}
+            )
+        )
+
+    trials = []
+    for number, (curve, epoch_s) in enumerate(zip(curves, seconds, strict=True)):
+        reports = (
+            report(0, 9.0, 0.0),
+            *(report(epoch, value, epoch_s) for epoch, value in enumerate(curve, start=1)),
+        )
+        spec = study.trials[number].spec.model_copy(
+            update={"stratum": {}, "pretrain_key": first.pretrain_key}
+        )
+        result = study.trials[number].result.model_copy(
+            update={"reports": reports, "values": {METRIC: curve[-1]}}
+        )
+        trials.append(TrialRecord(spec=spec, result=result, reports=reports))
+    pretrain = study.shared[0].model_copy(
+        update={"reports": (report(1, 9.0, 3.0),), "key": first.pretrain_key}
+    )
+    return study.model_copy(update={"trials": tuple(trials), "shared": (pretrain,)})
+
+
+def ends(outcome: Outcome) -> list[tuple[str, str, int, float]]:
+    return [
+        (end.source, end.result.state, end.result.reports[-1].epoch, end.at_s)
+        for end in outcome.ends
+    ]
+
+
+def test_two_slots_without_stopping_take_the_time_that_a_hand_finds() -> None:
+    curves = [[5.0, 4.0], [6.0, 3.0], [7.0, 2.0]]
+    outcome = simulate(by_hand(curves, [1.0, 2.5, 4.0]), 2, tables.NoPruner(name="none"))
+    # 3 s of pretraining; then t0 runs 3 to 5, t1 beside it 3 to 8, t2 in t0's slot 5 to 13
+    assert ends(outcome) == [
+        ("t00000", "complete", 2, 5.0),
+        ("t00001", "complete", 2, 8.0),
+        ("t00002", "complete", 2, 13.0),
+    ]
+    assert (outcome.makespan_s, outcome.most_at_once) == (13.0, 2)
+    assert outcome.seconds == {"pretrain": 3.0, "trial": 2.0 + 5.0 + 8.0}
+
+
+def test_asha_stops_whom_the_rule_stops_by_hand() -> None:
+    curves = [[5.0, 4.0, 3.0], [6.0, 3.0, 1.0], [4.0, 4.5, 2.0]]
+    pruner = tables.Asha(first_rung=1, reduction_factor=2)
+    study = by_hand(curves, [1.0, 1.5, 2.0])
+    outcome = simulate(study, 2, pruner)
+    # At rung 1: t0's 5 at 4 s leads, t1's 6 at 4.5 s is second of two, t2's 4 at 6.5 s leads.
+    # At rung 2: t0's 4 at 5 s leads, t2's 4.5 at 8.5 s is second of two.
+    assert ends(outcome) == [
+        ("t00001", "pruned", 1, 4.5),
+        ("t00000", "complete", 3, 6.0),
+        ("t00002", "pruned", 2, 8.5),
+    ]
+    assert {key: (d.stop, d.rank, d.cutoff) for key, d in outcome.decisions.items()} == {
+        ("t00000", 1): (False, 1, 5.0),
+        ("t00001", 1): (True, 2, 5.0),
+        ("t00000", 2): (False, 1, 4.0),
+        ("t00002", 1): (False, 1, 4.0),
+        ("t00002", 2): (True, 2, 4.0),
+    }
+    summary = told(study, outcome)
+    assert (summary.target_s, summary.best[0].value) == (6.0, 3.0)
+    assert summary.utilization == pytest.approx((3 + 3 + 1.5 + 4) / (2 * 8.5))
+
+
+def told(study: StudyRecord, outcome: Outcome) -> Summary:
+    objective = synthetic_space().objective
+    targets = {key: e.result.values[METRIC] for key, e in bests_of(outcome, objective).items()}
+    return summarize("", outcome, study, objective, targets)
+
+
+def recorded(outcome: Outcome, study: StudyRecord) -> StudyRecord:
+    """Return a simulated study as if it had run."""
+    ordered = sorted(outcome.ends, key=lambda end: end.spec.trial)
+    trials = tuple(
+        TrialRecord(spec=end.spec, result=end.result, reports=end.result.reports) for end in ordered
+    )
+    return study.model_copy(update={"trials": trials})
+
+
+def test_a_curve_that_was_cut_is_censored_and_nothing_is_invented() -> None:
+    curves = [[5.0, 4.0, 3.0], [6.0, 3.0, 1.0]]
+    pruner = tables.Asha(first_rung=1, reduction_factor=2)
+    study = by_hand(curves, [1.0, 1.5])
+    stopped = recorded(simulate(study, 2, pruner), study)
+    outcome = simulate(stopped, 2, tables.NoPruner(name="none"))
+    assert [(end.source, end.is_censored) for end in outcome.ends] == [
+        ("t00001", True),
+        ("t00000", False),
+    ]
+    assert outcome.ends[0].result.reports == stopped.trials[1].reports
+    assert told(stopped, outcome).counts == {"censored": 1, "complete": 1}
+
+
+def test_a_trial_that_failed_fails_again_and_with_its_pretraining_all_that_wait() -> None:
+    study = by_hand([[5.0], [4.0]], [1.0, 1.0])
+    cause = study.trials[0].result.model_copy(update={"state": "failed", "reason": "loss is NaN"})
+    failed = study.trials[0].model_copy(update={"result": cause})
+    again = simulate(study.model_copy(update={"trials": (failed, study.trials[1])}), 1, PRUNERS[-1])
+    assert [(e.result.state, e.result.reason) for e in again.ends] == [
+        ("failed", "loss is NaN"),
+        ("complete", ""),
+    ]
+    broken = study.shared[0].model_copy(update={"complete": False})
+    none = simulate(study.model_copy(update={"shared": (broken,)}), 1, PRUNERS[-1])
+    assert [e.result.state for e in none.ends] == ["failed", "failed"]
+    assert none.seconds == {"pretrain": 3.0}
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(1, 24), st.integers(1, 9), st.integers(0, 99), st.sampled_from(PRUNERS), st.data()
+)
+def test_whatever_the_rule_every_trial_ends_once_within_slots_and_budget(
+    num_trials: int, slots: int, seed: int, pruner: tables.Pruner, data: st.DataObject
+) -> None:
+    study = synthetic_study(num_trials, seed)
+    outcome = simulate(study, slots, pruner)
+    assert sorted(end.source for end in outcome.ends) == [t.spec.trial for t in study.trials]
+    assert outcome.most_at_once <= slots
+    assert told(study, outcome).utilization <= 1 + 1e-9
+    assert ends(simulate(study, slots, pruner)) == ends(outcome)
+    more = simulate(study, slots + data.draw(st.integers(1, 9)), pruner)
+    assert {end.source for end in more.ends} == {end.source for end in outcome.ends}
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(2, 12), st.integers(0, 99), st.sampled_from(PRUNERS))
+def test_a_replay_with_the_same_settings_repeats_every_decision(
+    num_trials: int, seed: int, pruner: tables.Pruner
+) -> None:
+    study = synthetic_study(num_trials, seed)
+    ran = simulate(study, 2, pruner)
+    again = simulate(recorded(ran, study), 2, pruner)
+    assert again.decisions == ran.decisions
+    assert ends(again) == ends(ran)
+    assert not any(end.is_censored for end in again.ends)
