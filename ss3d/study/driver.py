@@ -33,6 +33,8 @@ from ss3d.trial.records import TrialRecord
 
 _LEAVING_S = 5.0
 """How long an interrupted search still tries to write what happened."""
+_PAUSES = 50
+"""Times that showing took until it is done again: of thousands of trials it takes a while."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class _Session:
         self._watcher = watcher
         self._interrupted = interrupted
         self._started = time.monotonic()
-        self._shown = 0.0
+        self._next_show = 0.0
         objective = study.space.objective
         agreement = reconcile(store, study.name, objective.metric)
         journal = Journal(settings.study_journal, study.name, objective.direction)
@@ -200,9 +202,10 @@ class _Session:
     def _beat(self) -> None:
         """Show the search now and then; leave if a thread cannot go on."""
         now = time.monotonic()
-        if now - self._shown > self._watcher.period_s:
-            self._shown = now
+        if now > self._next_show:
             self._watcher.on_update(take_snapshot(self._board, self._started, self._num_before))
+            took_s = time.monotonic() - now
+            self._next_show = now + max(self._watcher.period_s, _PAUSES * took_s)
         if self._failure:
             self._interrupted.set()
 

@@ -68,7 +68,8 @@ def propose(space: Space, history: Sequence[FrozenTrial], number: int) -> Propos
         study = optuna.create_study(
             direction=space.objective.direction, sampler=_sampler(space, number)
         )
-        study.add_trials([_without(t, stratum) for t in history if _is_in(t, stratum)])
+        if not isinstance(space.sampler, Random):  # it learns nothing
+            study.add_trials([_without(t, stratum) for t in history if _is_in(t, stratum)])
         free = {p.path: _distribution(p.range) for p in space.parameters if p.path not in stratum}
         asked = _ask_valid(space, study, free, stratum)
     ranges = {p.path: p.range for p in space.parameters}
@@ -78,7 +79,7 @@ def propose(space: Space, history: Sequence[FrozenTrial], number: int) -> Propos
         params=_values(space, internal),
         internal={path: internal[path] for path in ranges},
         distributions={path: distribution_to_json(d) for path, d in all_distributions.items()},
-        system_attrs=dict(study.trials[-1].system_attrs),
+        system_attrs=dict(study.get_trials(deepcopy=False)[-1].system_attrs),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,16 +27,36 @@ from ss3d.trial.records import EpochReport, StudyRecord, TrialRecord, TrialResul
 
 
 class Port(Protocol):
-    """Who hands out jobs and hears of them: the board itself, or Tune's plug-ins before it."""
+    """Who hands out jobs and hears of them: the board, or Tune's plug-ins in front of it."""
 
     def take(self, tune_id: str) -> Job | None:
         """Return the next job, None while there is none."""
 
-    def report(self, tune_id: str, progress: Progress) -> Decision | None:
-        """Take a progress; return the decision if its epoch is a rung."""
+    def report(self, tune_id: str, progress: Progress) -> bool:
+        """Take a progress; return whether the job is stopped."""
 
     def end(self, tune_id: str, progress: Progress) -> None:
         """Take the end of a job."""
+
+
+@dataclass(frozen=True)
+class Direct:
+    """Asks the board itself."""
+
+    board: Board
+
+    def take(self, tune_id: str) -> Job | None:
+        """Return the next job, None while there is none."""
+        return self.board.take(tune_id)
+
+    def report(self, tune_id: str, progress: Progress) -> bool:
+        """Take a progress; return whether the job is stopped."""
+        decision = self.board.report(tune_id, progress)
+        return decision is not None and decision.stop
+
+    def end(self, tune_id: str, progress: Progress) -> None:
+        """Take the end of a job."""
+        self.board.end(tune_id, progress)
 
 
 class Chooser(Protocol):
@@ -125,22 +145,19 @@ class Simulation:
         self._seconds: defaultdict[JobKind, float] = defaultdict(float)
         self._most_at_once = 0
 
-    def run(self, port: Port | None = None, on_step: Callable[[], None] | None = None) -> Outcome:
+    def run(self, port: Port | None = None) -> Outcome:
         """Replay until no job is left.
 
         Args:
-            port: stands before the board; None asks the board itself.
-            on_step: called after every report.
+            port: stands in front of the board; None asks the board itself.
         """
-        port = port or self.board
+        port = port or Direct(self.board)
         self._start_jobs(port)
         while self._queue:
             self.now, _, name = heapq.heappop(self._queue)
             self._advance(port, name)
             self._commit()
             self._start_jobs(port)
-            if on_step:
-                on_step()
         assert self.board.is_exhausted(), "jobs are left that nothing lets start"
         return Outcome(
             slots=self.board.slots,
@@ -196,8 +213,7 @@ class Simulation:
         if is_last and run.state == "complete":
             return self._end(port, name, Progress(1, reports, is_done=True))
         progress = Progress(1, reports)
-        decision = port.report(name, progress)
-        if decision and decision.stop:
+        if port.report(name, progress):
             return self._end(port, name, progress)
         if not is_last:
             return self._await(name)
