@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from ss3d.cli import overheads
+
 app = typer.Typer(
     help="Measure what the documentation claims: every ratio comes from one run.",
     no_args_is_help=True,
 )
+app.command()(overheads.driver)
