@@ -11,3 +11,4 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command()(overheads.driver)
+app.command()(overheads.overhead)

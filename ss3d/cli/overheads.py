@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
 
 from ss3d.cli.opening import HomeOption
@@ -16,7 +16,7 @@ from ss3d.settings import load_settings
 
 if TYPE_CHECKING:
     from ss3d.bench.driver import AskCost, DriverCost
-    from ss3d.bench.timing import Latency
+    from ss3d.bench.timing import Latency, Spread
 
 _MS = 1e3
 
@@ -60,6 +60,68 @@ def driver(
         "ask": [asdict(ask) for ask in asks],
     }
     emit(value, as_json, lambda: _say_driver(costs, asks, around))
+
+
+def overhead(
+    trials: Annotated[int, typer.Option("--trials", min=4, help="Per run.")] = 100,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of each kind.")] = 3,
+    slots: Annotated[int, typer.Option("--slots", min=1, help="Trials at once.")] = 1,
+    home: HomeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure seconds per trial that does nothing: our search beside plain Ray Tune.
+
+    All three take turns in one run, each in a Ray session of its own; seconds are
+    from the first end of a trial to the last, so starting Ray counts for none.
+    Both have the same environment and no loggers. Ours proposes, seals a spec and
+    writes a result for each trial, in threads beside Tune's loop; plain Tune draws
+    a number and keeps nothing. The parts are timed one by one afterwards.
+
+    Examples:
+      ss3d bench overhead
+      ss3d bench overhead --trials 200 --repeats 5 --slots 4 --json
+    """
+    from ss3d.study.environment import prepare_environment
+
+    prepare_environment(load_settings(home=home).home)
+    from ss3d.bench.overhead import measure_overhead
+    from ss3d.bench.parts import measure_parts
+    from ss3d.bench.timing import surroundings
+
+    around = surroundings()
+    with Progress(console=errors, transient=True) as bar:
+        task = bar.add_task("ours, reused, fresh", total=3 * repeats)
+        found = measure_overhead(trials, repeats, slots, lambda: bar.advance(task))
+    parts = measure_parts(found.records)
+    spreads = {
+        "ss3d": found.ours,
+        "Tune, reuse_actors=True": found.reused,
+        "Tune, reuse_actors=False": found.fresh,
+    }
+    value = {
+        "machine": around,
+        "trials": trials,
+        "repeats": repeats,
+        "slots": slots,
+        "seconds_per_trial": {name: asdict(of) for name, of in spreads.items()},
+        "ratio": found.ratio,
+        "parts": {name: asdict(of) for name, of in parts.items()},
+    }
+
+    def say() -> None:
+        _say_spreads("per trial", spreads)
+        console.print(f"ss3d over the better of the others: {found.ratio:.2f} ×", highlight=False)
+        _say_spreads("of ss3d, in threads beside Tune's loop", parts)
+        _say_machine(around)
+
+    emit(value, as_json, say)
+
+
+def _say_spreads(title: str, spreads: dict[str, Spread]) -> None:
+    table = Table(title, "median", "from", "to", box=SIMPLE_HEAD, pad_edge=False)
+    for name, of in spreads.items():
+        table.add_row(name, *(f"{_MS * s:.2f} ms" for s in (of.median, of.low, of.high)))
+    console.print(table)
 
 
 def _growth(costs: list[DriverCost]) -> dict[str, float]:

@@ -71,7 +71,7 @@ class Board:
     def history(self) -> Sequence[FrozenTrial]:
         """Return all trials as the sampler sees them, in the order of their numbers."""
         with self.changed:
-            return [entry.frozen for _, entry in sorted(self.trials.items())]
+            return [self.trials[trial].frozen for trial in sorted(self.trials)]
 
     def add(self, spec: TrialSpec, ready: Set[str], reports: Iterable[EpochReport] = ()) -> None:
         """Add a trial that was sealed and waits for a worker.

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ss3d.errors import RefusedError
 from ss3d.settings import Settings
@@ -30,6 +31,9 @@ from ss3d.study.sessions import SessionClock, read_past
 from ss3d.study.spool import Spool
 from ss3d.study.uploader import drain
 from ss3d.trial.records import TrialRecord
+
+if TYPE_CHECKING:
+    from ss3d.study.trainable import JobTrainable  # imports Ray
 
 _LEAVING_S = 5.0
 """How long an interrupted search still tries to write what happened."""
@@ -62,7 +66,11 @@ class Watcher:
 
 
 def search(
-    request: Request, settings: Settings, projector: Projector | None, watcher: Watcher
+    request: Request,
+    settings: Settings,
+    projector: Projector | None,
+    watcher: Watcher,
+    trainable: type[JobTrainable] | None = None,
 ) -> Snapshot:
     """Run a search until its budget is used; the store then has one result per trial.
 
@@ -71,6 +79,7 @@ def search(
         settings: where the store, Optuna's journal and Ray are.
         projector: shows records elsewhere.
         watcher: is told how it goes.
+        trainable: runs the jobs; None trains.
 
     Raises:
         ConfigError: the space or the request is not valid.
@@ -90,7 +99,7 @@ def search(
         study = extend_budget(store, study, request.trials)
         session = _Session(study, store, settings, projector, watcher, interrupted)
         try:
-            return session.run(request.slots)
+            return session.run(request.slots, trainable)
         except KeyboardInterrupt:
             if lost.is_set():
                 raise RefusedError(f"study {study.name} was taken over by another driver") from None
@@ -132,14 +141,14 @@ class _Session:
             _show_earlier(study, agreement, projector)
         self._begin(agreement, journal)
 
-    def run(self, slots: int | None) -> Snapshot:
+    def run(self, slots: int | None, trainable: type[JobTrainable] | None) -> Snapshot:
         """Run until no job is left; write all that happened in any case."""
         self._proposer.start()
         self._recorder.start()
         self._clock.start()
         try:
             if not self._board.is_exhausted():
-                self._run_jobs(slots)
+                self._run_jobs(slots, trainable)
         except BaseException:
             self._close(reason="")
             raise
@@ -177,7 +186,7 @@ class _Session:
             )
         )
 
-    def _run_jobs(self, slots: int | None) -> None:
+    def _run_jobs(self, slots: int | None, trainable: type[JobTrainable] | None) -> None:
         prepare_environment(self._settings.home)
         from ss3d.study.session import ray_session, run_jobs  # Ray reads it at import
 
@@ -192,7 +201,7 @@ class _Session:
         try:
             with ray_session(self._settings, resources, slots) as fitting:
                 self._board.widen(fitting)
-                run_jobs(self._board, place, self._interrupted, self._beat)
+                run_jobs(self._board, place, self._interrupted, self._beat, trainable)
         except KeyboardInterrupt:
             self._interrupted.set()
             if self._failure:

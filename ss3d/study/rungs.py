@@ -6,6 +6,7 @@ A value that is no number is worse than all others.
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
 from collections.abc import Mapping
@@ -175,7 +176,7 @@ def _compare(
         rung=rung,
         value=value,
         cutoff=cutoff,
-        rank=1 + sum(_place(other) < _place(value) for other in values.values()),
+        rank=1 + bisect.bisect_left(sorted(map(_place, values.values())), _place(value)),
         peers=tuple(sorted(values)),
     )
 

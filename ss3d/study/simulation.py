@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,8 @@ from ss3d.study.pruners import make_rule
 from ss3d.study.rungs import Decision
 from ss3d.study.space import Space
 from ss3d.trial.records import EpochReport, StudyRecord, TrialRecord, TrialResult, TrialSpec
+
+History = Callable[[], Sequence[FrozenTrial]]
 
 
 class Port(Protocol):
@@ -62,12 +64,12 @@ class Direct:
 class Chooser(Protocol):
     """Says which recorded trial is the next one; each at most once."""
 
-    def choose(self, number: int, history: Sequence[FrozenTrial]) -> tuple[TrialRecord, TrialSpec]:
+    def choose(self, number: int, history: History) -> tuple[TrialRecord, TrialSpec]:
         """Return the recorded trial, and its spec under its new number.
 
         Args:
             number: of the trial in the simulated study.
-            history: the trials so far, as a sampler sees them.
+            history: returns the trials so far, as a sampler sees them.
         """
 
 
@@ -183,7 +185,7 @@ class Simulation:
 
     def _propose(self) -> None:
         while (number := self.board.next_number()) is not None:
-            source, spec = self._chooser.choose(number, self.board.history())
+            source, spec = self._chooser.choose(number, self.board.history)
             self._sources[spec.trial] = source
             unknown = {key for _, key in spec.shared() if key not in self._shared}
             self.board.add(spec, unknown)
@@ -250,7 +252,7 @@ class InOrder:
     def __init__(self, trials: Sequence[TrialRecord]) -> None:
         self._left = deque(trials)
 
-    def choose(self, number: int, history: Sequence[FrozenTrial]) -> tuple[TrialRecord, TrialSpec]:
+    def choose(self, number: int, history: History) -> tuple[TrialRecord, TrialSpec]:
         """Return the next one."""
         source = self._left.popleft()
         return source, source.spec.model_copy(update={"trial": layout.trial_id(number)})
