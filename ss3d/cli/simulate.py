@@ -40,7 +40,7 @@ def simulate(
     ] = None,
     space: Annotated[
         Path | None,
-        typer.Option("--space", help="Take sampler, pruner and budget of this file instead."),
+        typer.Option("--space", help="Take the sampler, pruner and budget of a file."),
     ] = None,
     trials: Annotated[
         int | None, typer.Option("--trials", min=1, help="Budget; at most the finished trials.")
@@ -76,7 +76,9 @@ def simulate(
     recorded = open_recorded(opened, layout.check_study_name(study), space, trials, target)
     own = recorded.original.slots
     counts = [*(slots or []), *(recorded.slots_of_gpus(number) for number in gpus or [])]
-    chosen = itertools.product(sampler or [None], pruner or [None], counts or [own])
+    samplers = sampler or [recorded.varied.sampler.name if space else None]
+    pruners = pruner or [recorded.varied.pruner.name if space else None]
+    chosen = itertools.product(samplers, pruners, counts or [own])
     variants = dict.fromkeys([Variant(None, None, own), *(Variant(*each) for each in chosen)])
     summaries = [recorded.original, *map(recorded.replay, variants)]
     value = {

@@ -61,7 +61,13 @@ def with_tables_of(space: Space, path: Path) -> Space:
             raise ConfigError(
                 f"--space: {path} has other {name} than the study; its curves are of no use there"
             )
-    return replace(space, sampler=other.sampler, pruner=other.pruner, budget=other.budget)
+    return replace(
+        space,
+        sampler=other.sampler,
+        pruner=other.pruner,
+        budget=other.budget,
+        num_trials=other.num_trials,
+    )
 
 
 def _read(adapter: TypeAdapter[_T], option: str, text: str, own: Table) -> _T:

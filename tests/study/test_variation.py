@@ -46,7 +46,7 @@ def test_a_file_gives_sampler_pruner_and_budget_if_it_searches_the_same(tmp_path
     path.write_text(SPACE + tables_of)
     space = with_tables_of(synthetic_space(), path)
     assert space.pruner == tables.Patience(name="patience", epochs=3)
-    assert space.budget.trials == 7
+    assert (space.budget.trials, space.num_trials) == (7, 7)
     path.write_text(SPACE.replace("1e-2", "2e-2"))
     with pytest.raises(ConfigError, match=r"other\.toml has other parameters than the study"):
         with_tables_of(synthetic_space(), path)
