@@ -164,7 +164,9 @@ def summarize(
         name=name,
         slots=outcome.slots,
         counts=dict(Counter(states)),
-        num_same=sum(facts[end.source] == _facts(end.result) for end in outcome.ends),
+        num_same=sum(
+            not end.is_censored and facts[end.source] == _facts(end.result) for end in outcome.ends
+        ),
         best=tuple(best),
         target_s=max(reached, default=None) if len(reached) == len(times) else None,
         seconds=outcome.seconds,
