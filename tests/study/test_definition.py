@@ -236,3 +236,22 @@ def test_a_damaged_session_is_named(store: DirectoryStore) -> None:
     store.put_new(layout.study("fast", "sessions", "0001.json"), b'{"schema":1,"seconds":1}')
     with pytest.raises(CheckpointError, match=r"sessions/0001.json is damaged: KeyError\('shared'"):
         read_past(store, "fast")
+
+
+def test_a_grid_never_has_more_trials_than_combinations(
+    store: DirectoryStore, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    path = write_space('[sampler]\nname = "grid"\n' + HEADS)
+    path.write_text(path.read_text().replace('scale = "log1m"', "step = 0.07"))
+    study = define_study(store, Request(space=path, data=str(data_folder), trials=99))
+    assert study.target == study.space.num_trials == 2 * 8
+    with pytest.raises(RefusedError, match="its grid has 16 trials"):
+        extend_budget(store, study, 17)
+
+
+def test_points_beyond_the_budget_are_told(
+    store: DirectoryStore, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    path = write_space(HEADS + "[[points]]\nsemi.ema_decay = 0.9\n" * 3)
+    request = Request(space=path, data=str(data_folder), trials=2)
+    assert "ends before the last of [[points]]" in " ".join(define_study(store, request).notes)
