@@ -286,10 +286,14 @@ def test_all_that_a_newer_version_wrote_is_refused(
 ) -> None:
     study = define_study(store, Request(space=write_space(HEADS), data=str(data_folder)))
     spec = put_spec(store, "fast", study.space, 0)
+
+    def again() -> object:
+        return reconcile(store, "fast", OBJECTIVES)
+
     keys = {
         layout.study("fast", "budget", "0002.json"): lambda: read_budget(store, "fast", study.spec),
         layout.study("fast", "sessions", "0001.json"): lambda: read_past(store, "fast"),
-        decision_key("fast", spec.trial, 2): lambda: reconcile(store, "fast", OBJECTIVES),
+        decision_key("fast", spec.trial, 2): again,
         layout.trial("fast", spec.trial, "epochs", "a1-000001.json"): lambda: reconcile(
             store, "fast", OBJECTIVES
         ),
