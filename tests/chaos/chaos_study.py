@@ -66,6 +66,7 @@ choices = [1e-4, 3e-4, 1e30]
 
 _PATIENCE_S = 240.0
 _POLL_S = 0.02
+_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 Driver = subprocess.Popen[bytes]
 
@@ -134,7 +135,8 @@ class ChaosStudy:
         log = self._log(self._drivers.index(driver)).read_text()
         ended = driver.returncode
         assert ended in codes, f"ended with {ended}, expected {codes}:\n{log[-3000:]}"
-        assert _outlasting(family) == []
+        outlasting = _outlasting(family)
+        assert outlasting == [], outlasting
 
     def wait_for(self, condition: Callable[[], object], driver: Driver) -> None:
         """Wait for something, or until the driver leaves."""
@@ -168,7 +170,8 @@ class ChaosStudy:
         for process in (driver, *others):
             self.signal(signal.SIGKILL, process)
         driver.wait()
-        assert _outlasting(family) == []
+        outlasting = _outlasting(family)
+        assert outlasting == [], outlasting
         self.note()
 
     def note(self) -> None:
@@ -225,8 +228,12 @@ def pretrain_keys(store: Store) -> set[str]:
 
 
 def _outlasting(family: Collection[psutil.Process]) -> list[str]:
-    """Return which processes of a driver's family do not end after it."""
-    _, alive = psutil.wait_procs(list(family), timeout=60)
+    """Return which processes of a driver's family do not end after it.
+
+    Ray's agents look for a raylet that was killed for a minute, train nothing, and end then.
+    """
+    awaited = [process for process in family if not _command(process).startswith(_AGENTS)]
+    _, alive = psutil.wait_procs(awaited, timeout=60)
     return [_command(process) for process in alive]
 
 
