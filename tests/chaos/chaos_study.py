@@ -135,8 +135,7 @@ class ChaosStudy:
         log = self._log(self._drivers.index(driver)).read_text()
         ended = driver.returncode
         assert ended in codes, f"ended with {ended}, expected {codes}:\n{log[-3000:]}"
-        outlasting = _outlasting(family)
-        assert outlasting == [], outlasting
+        check_gone(family)
 
     def wait_for(self, condition: Callable[[], object], driver: Driver) -> None:
         """Wait for something, or until the driver leaves."""
@@ -170,8 +169,7 @@ class ChaosStudy:
         for process in (driver, *others):
             self.signal(signal.SIGKILL, process)
         driver.wait()
-        outlasting = _outlasting(family)
-        assert outlasting == [], outlasting
+        check_gone(family)
         self.note()
 
     def note(self) -> None:
@@ -212,7 +210,7 @@ def family_of(driver: Driver) -> list[psutil.Process]:
 
 def workers_of(driver: Driver) -> list[psutil.Process]:
     """Return the processes that train."""
-    return [process for process in family_of(driver) if "JobTrainable" in _command(process)]
+    return [process for process in family_of(driver) if "Trainable" in _command(process)]
 
 
 def raylet_of(driver: Driver) -> list[psutil.Process]:
@@ -227,14 +225,14 @@ def pretrain_keys(store: Store) -> set[str]:
     return {key.split("/")[2] for key in store.list("pretrains/")}
 
 
-def _outlasting(family: Collection[psutil.Process]) -> list[str]:
-    """Return which processes of a driver's family do not end after it.
+def check_gone(family: Collection[psutil.Process]) -> None:
+    """Wait until a driver's family has ended after it.
 
     Ray's agents look for a raylet that was killed for a minute, train nothing, and end then.
     """
     awaited = [process for process in family if not _command(process).startswith(_AGENTS)]
     _, alive = psutil.wait_procs(awaited, timeout=60)
-    return [_command(process) for process in alive]
+    assert not alive, f"left behind: {[_command(process) for process in alive]}"
 
 
 def _command(process: psutil.Process) -> str:
