@@ -40,7 +40,11 @@ def importance(
 
     opened = open_store(load_settings(home=home, store=store).store_address)
     found = importances(load_study_record(opened, layout.check_study_name(study)))
-    value = {"study": study, "method": "ped-anova", "strata": [_as_values(part) for part in found]}
+    value = {
+        "study": study,
+        "method": "ped-anova",
+        "strata": [importance_as_values(part) for part in found],
+    }
 
     def say() -> None:
         for part in found:
@@ -49,7 +53,8 @@ def importance(
     emit(value, as_json, say)
 
 
-def _as_values(part: StratumImportance) -> dict[str, Any]:
+def importance_as_values(part: StratumImportance) -> dict[str, Any]:
+    """Return the importances of a stratum as `--json` shows them."""
     return {
         "stratum": part.stratum,
         "trials": part.num_trials,
