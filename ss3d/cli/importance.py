@@ -8,6 +8,7 @@ import typer
 
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit
+from ss3d.errors import ConfigError
 from ss3d.settings import load_settings
 from ss3d.store import layout
 from ss3d.store.opening import open_store
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ss3d.study.importance import StratumImportance
+    from ss3d.trial.records import StudyRecord
 
 _BAR = 30
 
@@ -51,6 +53,16 @@ def importance(
             console.print(_table(part))
 
     emit(value, as_json, say)
+
+
+def known_importances(study: StudyRecord) -> list[dict[str, Any]]:
+    """Return the importances as `--json` shows them; none if there are too few trials."""
+    from ss3d.study.importance import importances
+
+    try:
+        return [importance_as_values(part) for part in importances(study)]
+    except ConfigError:
+        return []
 
 
 def importance_as_values(part: StratumImportance) -> dict[str, Any]:

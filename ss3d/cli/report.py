@@ -70,14 +70,8 @@ def report(
 
 def _known(store: Store, record: StudyRecord) -> Known:
     """Return what `study` knows of it: which parameters decided, what its sessions trained."""
-    from ss3d.cli.importance import importance_as_values
+    from ss3d.cli.importance import known_importances
     from ss3d.report.findings import Known
-    from ss3d.study.importance import importances
     from ss3d.study.sessions import read_past
 
-    trained = read_past(store, record.name).shared
-    try:
-        found = [importance_as_values(part) for part in importances(record)]
-    except ConfigError as error:
-        return Known(trained=trained, notes=(str(error),))
-    return Known(importances=found, trained=trained)
+    return Known(known_importances(record), read_past(store, record.name).shared)

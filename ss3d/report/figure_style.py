@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, PALE, LINE = "#27272a", "#71717a", "#e4e4e7"
+INK, PALE, LINE, PAPER = "#27272a", "#71717a", "#e4e4e7", "#ffffff"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Of Okabe and Ito, which colour-blind people tell apart; a stratum each, in turn."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -56,7 +56,7 @@ def style() -> Iterator[None]:
         "axes.axisbelow": True,
         "grid.color": LINE,
         "grid.linewidth": 0.8,
-        "figure.facecolor": "white",
+        "figure.facecolor": PAPER,
         "savefig.dpi": 160,
         "svg.fonttype": "none",
         "svg.hashsalt": "ss3d",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from ss3d.store.protocol import Store
 from ss3d.trial.history import load_study_record, read_budget, read_ended, read_object
 from ss3d.trial.objectives import Objectives, objectives_of
 from ss3d.trial.records import StudyRecord, TrialRecord
+
+Importances = Callable[[StudyRecord], Sequence[Mapping[str, Any]]]
+"""Says which parameters of a study decided, as `ss3d importance --json` does; empty if unknown."""
 
 MOST_MODELS = len(MODEL_COLORS)
 """Winners in one picture, a color each."""
@@ -90,8 +93,11 @@ class Known:
     """By stratum, as `ss3d importance --json` shows them."""
     trained: Mapping[str, float] | None = None
     """Seconds that its sessions trained each shared state, by key."""
-    notes: Sequence[str] = ()
-    """Why something of it is missing."""
+
+
+def no_importances(study: StudyRecord) -> Sequence[Mapping[str, Any]]:
+    """Return nothing: whoever cannot compute importances."""
+    return ()
 
 
 def gather_findings(store: Store, study: StudyRecord, known: Known | None = None) -> Findings:
@@ -106,7 +112,7 @@ def gather_findings(store: Store, study: StudyRecord, known: Known | None = None
         CheckpointError: a record of the study itself is damaged.
     """
     known = known or Known()
-    notes = list(known.notes)
+    notes: list[str] = []
     rows = tuple(leaderboard(study))
     best = [row for row in rows if row.rank == 1]
     name, confirmed = _confirmation(store, study, notes)

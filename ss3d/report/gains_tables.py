@@ -66,7 +66,17 @@ def describe_gain(comparison: Comparison) -> str:
 
 
 def how_to_read(gains: Iterable[PairedGain | None]) -> str:
-    """Return a sentence that explains the numbers, with how many models and replicates."""
+    """Return what the numbers and marks of a table mean, with how many models and replicates."""
+    known = [gain for gain in gains if gain is not None]
+    marks = (
+        " Under it the interval. '+' is better, '-' worse, '=' not distinguishable: the interval "
+        "holds 0, so these runs do not say which is better."
+    )
+    return explain_gains(known) + (marks if known else "")
+
+
+def explain_gains(gains: Iterable[PairedGain | None]) -> str:
+    """Return what a gain is and what its interval covers."""
     known = [gain for gain in gains if gain is not None]
     if not known:
         return "No gain can be told yet."
@@ -80,8 +90,7 @@ def how_to_read(gains: Iterable[PairedGain | None]) -> str:
     return (
         f"{models}, {replicates}: a gain is the cd_l1 of the control, pretrained state or first "
         "arm minus that of the trial on the same models, so a positive gain is a lower (better) "
-        f"cd_l1. Under it its 95 % bootstrap interval: {seeds}. '+' is better, '-' worse, '=' not "
-        "distinguishable: the interval holds 0, so these runs do not say which is better."
+        f"cd_l1. Its 95 % interval is a bootstrap: {seeds}."
     )
 
 

@@ -7,11 +7,11 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement
 
-from ss3d.report.figure_style import COLORS, INK, LINE, PALE, StudyFigure
+from ss3d.report.figure_style import COLORS, INK, LINE, PALE, PAPER, StudyFigure
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _DROPPED = ("metadata", "style")
-THEMED = {INK: "--ink", PALE: "--pale", LINE: "--line"} | {
+THEMED = {INK: "--ink", PALE: "--pale", LINE: "--line", PAPER: "--paper"} | {
     color: f"--color-{place}" for place, color in enumerate(COLORS)
 }
 """CSS variables by the colors that they stand for on white."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ss3d.report.confirmed import Confirmed
 from ss3d.report.findings import Findings
-from ss3d.report.gains import Comparison
+from ss3d.report.gains import Comparison, has_controls
 from ss3d.report.leaderboard import Row, duration, number, short
 from ss3d.report.markup import Content, Markup, details, element, join, pairs, section
 
@@ -72,7 +72,8 @@ def _card(findings: Findings, row: Row, confirmed: Mapping[str, Confirmed]) -> M
     gains = findings.gains.get(row.trial)
     items: list[tuple[str, Content]] = [
         *((metric, number(row.values.get(metric))) for metric in metrics[1:]),
-        ("over its control", gain_words(gains.over_control if gains else None)),
+        *[("over its control", gain_words(gains.over_control if gains else None))]
+        * has_controls(findings.study.spec),
         ("over its start", gain_words(gains.over_pretrained if gains else None)),
         *_confirmation(row, confirmed),
         ("trained", f"{row.epochs} epochs, {duration(row.seconds)}"),

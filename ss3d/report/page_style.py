@@ -6,6 +6,8 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:;
+  style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>__TITLE__</title>
 <style>
   :root { color-scheme: light dark;
@@ -46,22 +48,27 @@ PAGE = """<!doctype html>
   .notes { padding: 0.6rem 0.9rem 0.6rem 2rem; border-left: 4px solid var(--color-4);
     background: var(--card); overflow-wrap: anywhere; }
   .cards { display: grid; gap: 1rem; margin: 0.4rem 0 1rem;
-    grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); }
+    grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
   .card { padding: 1rem 1.1rem; border: 1px solid var(--line); border-radius: 10px;
-    background: var(--card); min-width: 0; }
-  .card dl > div { grid-template-columns: 7.5rem 1fr; }
+    background: var(--card); min-width: 0; max-width: 36rem; }
+  .card dl > div { grid-template-columns: 8.5rem 1fr; }
   .value { font-size: 2rem; line-height: 1.2; font-weight: 650; margin: 0 0 0.5rem;
     font-variant-numeric: tabular-nums; }
   .value small { font-weight: 400; }
   .values { display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; margin: 0.6rem 0 0; padding: 0;
     list-style: none; font-size: 0.88rem; }
   .values span { color: var(--pale); }
-  .wide { overflow-x: auto; margin: 0.4rem 0 1.4rem; }
+  .wide { overflow-x: auto; margin: 0.4rem 0 1.4rem; background:
+      linear-gradient(to right, var(--paper) 30%, transparent) left / 3rem 100% local,
+      linear-gradient(to left, var(--paper) 30%, transparent) right / 3rem 100% local,
+      linear-gradient(to right, var(--line), transparent) left / 1rem 100% scroll,
+      linear-gradient(to left, var(--line), transparent) right / 1rem 100% scroll;
+    background-repeat: no-repeat; }
   .wide:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--link);
     outline-offset: 2px; }
   table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
   caption { text-align: left; padding-bottom: 0.3rem; }
-  th, td { padding: 0.32rem 0.7rem; text-align: left; white-space: nowrap;
+  th, td { padding: 0.32rem 0.55rem; text-align: left; white-space: nowrap;
     border-bottom: 1px solid var(--line); vertical-align: top; }
   th { font-weight: 500; }
   thead th { color: var(--pale); vertical-align: bottom; }
@@ -79,9 +86,8 @@ PAGE = """<!doctype html>
   .interval circle { fill: currentColor; }
   .interval.not { color: var(--pale); }
   .interval .zero { stroke: var(--pale); stroke-width: 0.7; }
-  .figures { display: grid; gap: 1.4rem;
-    grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
-  figure { margin: 0; min-width: 0; break-inside: avoid; }
+  .figures { columns: 2 27rem; column-gap: 2rem; }
+  figure { margin: 0 0 1.8rem; break-inside: avoid; }
   figure svg { display: block; width: 100%; height: auto; }
   figure svg * { stroke-linejoin: round; }
   figure svg text { font-family: system-ui, sans-serif !important; fill: var(--ink); }

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from ss3d.config import canonical_json
 from ss3d.report.cost import StratumCost, total_cost
 from ss3d.report.findings import Findings
-from ss3d.report.gains import Comparison
-from ss3d.report.gains_tables import how_to_read, left_out
+from ss3d.report.gains import Comparison, has_controls
+from ss3d.report.gains_tables import explain_gains, left_out
 from ss3d.report.leaderboard import Row, describe_values, duration, number, short
 from ss3d.report.markup import Content, Markup, element, section, table
 from ss3d.report.page_answer import describe_stratum, gain_words
@@ -36,11 +36,11 @@ def leaderboards(findings: Findings) -> Markup:
 def _leaderboard(findings: Findings, rows: Sequence[Row], with_stratum: bool) -> Markup:
     objectives, shown = findings.objectives, rows[:MOST_ROWS]
     varied = _varied(rows)
-    several = objectives.are_several
+    several, with_control = objectives.are_several, has_controls(findings.study.spec)
     headings = [
         *("#", "trial", "state", *["stratum"] * with_stratum, *["front"] * several),
         *objectives.metrics,
-        *("over start", "over control", "epochs", "time"),
+        *("over start", *["over control"] * with_control, "epochs", "time"),
         *(element("span", path.rpartition(".")[2], title=path) for path in varied),
     ]
 
@@ -54,7 +54,7 @@ def _leaderboard(findings: Findings, rows: Sequence[Row], with_stratum: bool) ->
             *["" if row.front is None else str(row.front)] * several,
             *(number(row.values.get(metric)) for metric in objectives.metrics),
             "" if row.gain is None else f"{row.gain:+.3f}",
-            gain_words(gains.over_control if gains else None),
+            *[gain_words(gains.over_control if gains else None)] * with_control,
             str(row.epochs),
             duration(row.seconds),
             *("" if path not in row.params else short(row.params[path]) for path in varied),
@@ -76,15 +76,15 @@ def gains(findings: Findings) -> Markup:
     ]
     reach = _reach(known)
     first = arms[0].label if arms else ""
-    several = len(arms) > 1
+    several, with_control = len(arms) > 1, has_controls(findings.study.spec)
     headings = ("arm" if findings.study.spec.get("arms") else "stratum", "trials", "cd_l1")
-    baselines = ("over control", "over start", *[f"over {first}"] * several)
+    baselines = (*["over control"] * with_control, "over start", *[f"over {first}"] * several)
     rows = [
         (
             arm.label,
             str(len(arm.trials)),
             number(arm.cd_l1) + ("" if arm.cd_l1_sd is None else f" ± {arm.cd_l1_sd:.3f}"),
-            _interval(arm.over_control, reach),
+            *[_interval(arm.over_control, reach)] * with_control,
             _interval(arm.over_pretrained, reach),
             *[_interval(arm.over_reference, reach)] * several,
         )
@@ -95,7 +95,7 @@ def gains(findings: Findings) -> Markup:
         "Gains",
         "gains",
         table("All complete trials of each together", (*headings, *baselines), rows, 1),
-        element("p", how_to_read(known)),
+        element("p", explain_gains(known)),
         *([element("ul", *notes)] if notes else []),
     )
 

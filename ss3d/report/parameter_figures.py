@@ -13,6 +13,7 @@ from ss3d.report.figure_style import (
     MANY_POINTS,
     MARKERS,
     PALE,
+    PAPER,
     StudyFigure,
     add_legend,
     new_figure,
@@ -99,23 +100,21 @@ def _draw_slice(
     for place, stratum in enumerate(_strata(rows)):
         for state, alpha in (("complete", 0.85), ("pruned", 0.25)):
             own = [
-                row
+                (row.trial, row.params[parameter.path], row.value)
                 for row in rows
                 if row.state == state
                 and canonical_json(row.stratum) == stratum
                 and parameter.path in row.params
+                and row.value is not None
             ]
             group = f"slice-{number}-{place}-{state}"
             axes.scatter(
-                [parameter.place(row.params[parameter.path]) for row in own],
-                [row.value for row in own], s=16, alpha=alpha, linewidths=0, gid=group,
-                color=COLORS[place % len(COLORS)], marker=MARKERS[place % len(MARKERS)],
-                rasterized=len(own) > MANY_POINTS,
+                [parameter.place(at) for _, at, _ in own], [value for _, _, value in own], s=16,
+                alpha=alpha, linewidths=0, gid=group, color=COLORS[place % len(COLORS)],
+                marker=MARKERS[place % len(MARKERS)], rasterized=len(own) > MANY_POINTS,
             )  # fmt: skip
             hints[group] = [
-                f"{row.trial}: {parameter.name} {short(row.params[parameter.path])}, "
-                f"{row.value:.3f}"
-                for row in own
+                f"{trial}: {parameter.name} {short(at)}, {value:.3f}" for trial, at, value in own
             ]
     axes.set_xlim(-0.08, 1.08)
     axes.set_xticks(*zip(*parameter.ticks(), strict=True))
@@ -177,7 +176,10 @@ def _dress_parallel(axes: Axes, axes_of: Sequence[ParameterAxis]) -> None:
     for x, parameter in enumerate(axes_of):
         axes.axvline(x, color=LINE, linewidth=1, zorder=0)
         for place, label in parameter.ticks():
-            axes.text(x + 0.03, place, label, fontsize=8, va="center", color=PALE)
+            axes.text(
+                x + 0.05, place, label, fontsize=8, va="center", color=PALE,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.75},
+            )  # fmt: skip
     axes.set_xlim(-0.15, len(axes_of) - 0.55)
     axes.set_ylim(-0.06, 1.06)
     axes.set_xticks(

@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ss3d.report.figure_style import StudyFigure, style
 from ss3d.report.figures_balls import draw_balls
 from ss3d.report.figures_sheet import Panel, Sheet
@@ -139,6 +141,7 @@ def _panel(panel: Panel, sheet: Sheet, name: str) -> Content:
         return picture(png_uri(panel.image), name)
     if panel.cloud is None:
         return panel.caption
-    drawn = draw_balls(panel.cloud, panel.color, panel.frame or sheet.frame, _PER_UNIT)
+    color = np.array(panel.color, dtype=np.float32)
+    drawn = draw_balls(panel.cloud, color, panel.frame or sheet.frame, _PER_UNIT)
     alt = f"{name}, cd_l1 {panel.caption}" if panel.caption else name
     return join([picture(png_uri(drawn), alt), element("small", panel.caption)])
