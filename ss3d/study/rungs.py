@@ -60,10 +60,10 @@ class Decision:
     """Place of the trial among all that were compared, from 1."""
     peers: tuple[str, ...]
     """The trials it was compared with, itself included."""
-    front: int | None = None
-    """The trial's non-dominated rank among its peers, from 1, where places are compared."""
     difference: Difference | None = None
     """To the best trial; of the paired test alone."""
+    front: int | None = None
+    """The trial's non-dominated rank among its peers, from 1, where places are compared."""
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Self:

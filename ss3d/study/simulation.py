@@ -20,7 +20,7 @@ from ss3d.study.board import Board
 from ss3d.study.events import Decided, Ended
 from ss3d.study.job import Job, JobKind, Progress
 from ss3d.study.ledger import Ledger, Past
-from ss3d.study.pruners import make_rule
+from ss3d.study.pruners import check_compared, make_rule
 from ss3d.study.rungs import Decision
 from ss3d.study.space import Space
 from ss3d.trial.records import EpochReport, StudyRecord, TrialRecord, TrialResult, TrialSpec
@@ -104,11 +104,15 @@ class Simulation:
         target: number of trials in the budget.
         slots: jobs that run at once.
         chooser: turns proposals into recorded trials.
+
+    Raises:
+        RefusedError: the pruner compares what the study does not carry.
     """
 
     def __init__(
         self, study: StudyRecord, space: Space, target: int, slots: int, chooser: Chooser
     ) -> None:
+        check_compared(space, study.trials)
         self.now = 0.0
         ledger = Ledger(space, Past(), lambda: self.now)
         self.board = Board(space, make_rule(space), target, {}, ledger)

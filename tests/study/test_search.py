@@ -123,6 +123,53 @@ def test_one_slot_with_two_pretrain_keys_a_diverging_trial_and_slow_workers(
     assert load_study_record(store, "fast") == record
 
 
+PAIRED = """
+[study]
+seed = 1
+[sampler]
+n_startup_trials = 2
+[pruner]
+name = "paired"
+first_rung = 1
+min_trials = 2
+alpha = 0.4
+[parameters."semi.lr"]
+type = "categorical"
+choices = [1e-5, 1e-4, 3e-4, 1e-2]
+"""
+
+
+def test_two_studies_of_one_seed_and_one_worker_are_the_same(
+    tmp_path: Path, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    space, found = write_space(PAIRED), []
+    for home in ("one", "other"):
+        settings = Settings(home=tmp_path / home)
+        request = Request(space=space, data=str(data_folder), trials=4, slots=1)
+        search(request, settings, None, Watcher())
+        found.append(repeatable(DirectoryStore(Path(settings.store_address))))
+    assert found[0] == found[1]
+    decisions = [json.loads(data) for key, data in found[0].items() if "/decisions/" in key]
+    assert {decision["rule"] for decision in decisions} == {"paired"}
+    assert any(decision["difference"] for decision in decisions)
+
+
+def repeatable(store: DirectoryStore) -> dict[str, Any]:
+    """Return what of a study must be the same again."""
+    found: dict[str, Any] = {}
+    for trial in load_study_record(store, "fast").trials:
+        assert trial.result is not None
+        reports = [(r.epoch, r.metrics, r.per_model, r.digest) for r in trial.result.reports]
+        found[trial.spec.trial] = (
+            trial.spec.model_copy(update={"proposed_at": 0.0}),
+            (trial.state, trial.result.values, trial.result.reason, reports),
+        )
+    for key in store.list(layout.study("fast", "decisions") + "/"):
+        blob = store.get(key)
+        found[key] = blob and blob.data
+    return found
+
+
 GOAL = """
 [pruner]
 name = "hyperband"
@@ -172,12 +219,12 @@ semi.unsup_eps = 0.0
 """
 
 
-def test_arms_of_a_replicate_share_one_control_and_a_missing_one_is_made_on_resume(
+def test_arms_on_two_workers_share_controls_and_each_trial_repeats_alone(
     tmp_path: Path, data_folder: Path, write_space: Callable[[str, str], Path]
 ) -> None:
     space = write_space(ARMS, "controls = true\n[study]\nreplicates = 2\n")
     settings, shown = Settings(home=tmp_path / "home"), Shown()
-    request = Request(space=space, data=str(data_folder), trials=4, resume=True)
+    request = Request(space=space, data=str(data_folder), trials=4, slots=2, resume=True)
     search(request, settings, shown, Watcher())
     store = DirectoryStore(Path(settings.store_address))
     record = load_study_record(store, "fast")
@@ -190,6 +237,8 @@ def test_arms_of_a_replicate_share_one_control_and_a_missing_one_is_made_on_resu
     assert controls[0].config == record.trials[0].spec.config.control()
     assert [report.epoch for report in controls[0].reports] == [0, 1, 2, 3, 4]
     assert controls[0].reports[0].digest == record.trials[0].reports[0].digest
+    for trial in record.trials:
+        check_alone(trial, data_folder, tmp_path)
 
     for key in list(store.list(layout.shared("control", keys[2]) + "/")):
         store.delete(key)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ss3d.errors import RefusedError
 from ss3d.study import tables
 from ss3d.study.replayed import Summary, bests_of, summarize
 from ss3d.study.simulation import InOrder, Outcome, Simulation
@@ -183,3 +184,24 @@ def test_a_replay_with_the_same_settings_repeats_every_decision(
     assert again.decisions == ran.decisions
     assert ends(again) == ends(ran)
     assert not any(end.is_censored for end in again.ends)
+
+
+def test_a_replay_under_the_paired_test_needs_the_values_of_single_models() -> None:
+    study, rule = synthetic_study(9), tables.Paired(name="paired", min_trials=2)
+    with pytest.raises(RefusedError, match=r"t00000: the report of epoch \d+ has no values of"):
+        simulate(study, 1, rule)
+
+    def with_models(trial: TrialRecord) -> TrialRecord:
+        reports = tuple(
+            r.model_copy(update={"per_model": (r.metrics[METRIC], r.metrics[METRIC] + 1)})
+            for r in trial.reports
+        )
+        assert trial.result is not None
+        result = trial.result.model_copy(update={"reports": reports})
+        return trial.model_copy(update={"reports": reports, "result": result})
+
+    kept = study.model_copy(update={"trials": tuple(map(with_models, study.trials))})
+    outcome = simulate(kept, 1, rule)
+    assert outcome.decisions
+    for decision in outcome.decisions.values():
+        assert (decision.rule, decision.stop) == ("paired", decision.rank > 1)
