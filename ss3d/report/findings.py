@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ss3d.config import canonical_json, fingerprint
 from ss3d.errors import CheckpointError, ConfigError
@@ -15,7 +15,7 @@ from ss3d.report.arm_gains import ArmGains, arm_gains
 from ss3d.report.confirmed import ConfirmedStratum, confirm_results
 from ss3d.report.cost import StratumCost, borrowed_keys, study_cost
 from ss3d.report.exported_distances import Exports
-from ss3d.report.figures_choice import Model, Pick, choose_objects
+from ss3d.report.figures_choice import Model, choose_extremes
 from ss3d.report.figures_sheet import AZIMUTH, MODEL_COLORS, Sheet, comparison
 from ss3d.report.gains import TrialGains, gains_of_trial, has_controls
 from ss3d.report.leaderboard import Row, describe_values, leaderboard
@@ -34,7 +34,10 @@ MOST_MODELS = len(MODEL_COLORS)
 """Winners in one picture, a color each."""
 _OBJECTS = 3
 _PREVIEW_FILES = ("previews/val.safetensors", "metrics.json", "config.json")
-_PICKS: dict[Pick, str] = {"best": "What it does best", "worst": "Where it fails"}
+_PICKS: dict[Literal["best", "worst"], str] = {
+    "best": "What it does best",
+    "worst": "Where it fails",
+}
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ def _sheets(store: Store, study: str, best: Sequence[Row], notes: list[str]) -> 
         return ()
     try:
         return tuple(
-            comparison(models, choose_objects(models, pick, _OBJECTS), AZIMUTH, title)
+            comparison(models, choose_extremes(models, pick, _OBJECTS), AZIMUTH, title)
             for pick, title in _PICKS.items()
         )
     except ConfigError as error:

@@ -60,7 +60,8 @@ def gain_words(comparison: Comparison | None) -> Markup:
     """Return a gain with its interval and verdict, or a dash with the reason."""
     gain = comparison.gain if comparison else None
     if gain is None:
-        return element("span", "–", title=comparison.reason if comparison else "not complete")
+        reason = comparison.reason if comparison else ""
+        return element("span", "–", title=reason) if reason else Markup("–")
     interval = element("small", f"{gain.low:+.2f} to {gain.high:+.2f}")
     verdict = element("span", gain.verdict, class_=f"verdict {_SIGNS[gain.verdict]}")
     return join([f"{gain.mean:+.3f}", interval, verdict], " ")
@@ -72,9 +73,9 @@ def _card(findings: Findings, row: Row, confirmed: Mapping[str, Confirmed]) -> M
     gains = findings.gains.get(row.trial)
     items: list[tuple[str, Content]] = [
         *((metric, number(row.values.get(metric))) for metric in metrics[1:]),
-        *[("over its control", gain_words(gains.over_control if gains else None))]
+        *[("over its control", _gain(gains.over_control if gains else None))]
         * has_controls(findings.study.spec),
-        ("over its start", gain_words(gains.over_pretrained if gains else None)),
+        ("over its start", _gain(gains.over_pretrained if gains else None)),
         *_confirmation(row, confirmed),
         ("trained", f"{row.epochs} epochs, {duration(row.seconds)}"),
     ]
@@ -91,6 +92,13 @@ def _card(findings: Findings, row: Row, confirmed: Mapping[str, Confirmed]) -> M
         element("ul", *values, class_="values"),
         class_="card",
     )
+
+
+def _gain(comparison: Comparison | None) -> Markup:
+    """Return a gain, or in words why there is none."""
+    if comparison is None or comparison.gain is not None:
+        return gain_words(comparison)
+    return element("small", f"none: {comparison.reason}")
 
 
 def describe_stratum(stratum: Mapping[str, Any]) -> str:

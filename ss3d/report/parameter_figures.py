@@ -85,8 +85,8 @@ def slices_figure(findings: Findings) -> StudyFigure | None:
     return StudyFigure(
         name="slices",
         title="The objective against each parameter",
-        says="Each point is a trial at its end: full ones are complete, pale ones were pruned. "
-        "Colors are strata, as in the history.",
+        says="Each point is a trial at its end: full ones are complete, hollow ones were "
+        "pruned. Colors are strata, as in the history.",
         figure=figure,
         hints=hints,
     )
@@ -98,7 +98,7 @@ def _draw_slice(
     """Draw one parameter; return what each point is."""
     hints: dict[str, list[str]] = {}
     for place, stratum in enumerate(_strata(rows)):
-        for state, alpha in (("complete", 0.85), ("pruned", 0.25)):
+        for state in ("complete", "pruned"):
             own = [
                 (row.trial, row.params[parameter.path], row.value)
                 for row in rows
@@ -108,11 +108,19 @@ def _draw_slice(
                 and row.value is not None
             ]
             group = f"slice-{number}-{place}-{state}"
+            color = COLORS[place % len(COLORS)]
             axes.scatter(
-                [parameter.place(at) for _, at, _ in own], [value for _, _, value in own], s=16,
-                alpha=alpha, linewidths=0, gid=group, color=COLORS[place % len(COLORS)],
-                marker=MARKERS[place % len(MARKERS)], rasterized=len(own) > MANY_POINTS,
-            )  # fmt: skip
+                [parameter.place(at) for _, at, _ in own],
+                [value for _, _, value in own],
+                s=18,
+                facecolors=color if state == "complete" else "none",
+                edgecolors=color,
+                linewidths=0.8,
+                alpha=0.85,
+                marker=MARKERS[place % len(MARKERS)],
+                rasterized=len(own) > MANY_POINTS,
+                gid=group,
+            )
             hints[group] = [
                 f"{trial}: {parameter.name} {short(at)}, {value:.3f}" for trial, at, value in own
             ]

@@ -75,7 +75,7 @@ def _head(findings: Findings) -> Markup:
     ends = [t.result.finished_at for t in findings.study.trials if t.result]
     until = f" · as of {date(max(ends))}" if ends else ""
     counts = ", ".join(f"{count} {state}" for state, count in sorted(findings.counts.items()))
-    status = findings.ended or "interrupted, or still running"
+    status = findings.ended or "not ended yet"
     notes = [element("li", note) for note in findings.notes]
     return element(
         "header",

@@ -32,7 +32,7 @@ IMPORTANCES = [
 ]
 
 
-def put_page_study(store: Store) -> None:
+def put_page_study(store: Store, **more: object) -> None:
     """Write four complete trials, two of each ratio, and a pruned one without an export."""
     put_study(
         store,
@@ -46,6 +46,7 @@ def put_page_study(store: Store) -> None:
         pruner={"name": "asha"},
         space='[parameters."semi.lr"]\nlow = 0.001\n',
         created_at=1_700_000_000.0,
+        **more,
     )
     put_shared(store, "pretrain", spread(10.0, width=0.3, seed=1))
     put_shared(store, "control", spread(9.0, width=0.3, seed=2))

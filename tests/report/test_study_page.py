@@ -124,6 +124,22 @@ def test_points_say_which_trial_they_are(store):
     assert not re.search(r"#(0072b2|27272a|71717a|e4e4e7)", svg)
 
 
+def test_several_objectives_have_a_front(tmp_path):
+    store = DirectoryStore(tmp_path / "store")
+    objectives = [
+        {"metric": "val/cd_l1", "direction": "minimize"},
+        {"metric": "val/cd_l1_category_mean", "direction": "maximize"},
+    ]
+    put_page_study(store, objective=objectives)
+    with style():
+        (front,) = (f for f in study_figures(gather(store)) if f.name == "pareto-front")
+        svg = inline_svg(front)
+    assert {hint for group in front.hints.values() for hint in group} == {
+        "t00000: 8.5 at 9.5", "t00001: 8.4 at 9.4", "t00002: 8.3 at 9.3", "t00003: 8.2 at 9.2",
+    }  # fmt: skip
+    assert svg.count("<title>") == 4
+
+
 def test_figures_are_pictures_as_well(store, tmp_path):
     write_report(tmp_path / "report.html", gather(store), tmp_path / "figures")
     for path in (tmp_path / "figures").iterdir():
