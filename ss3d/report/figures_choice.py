@@ -78,8 +78,8 @@ def choose_extremes(models: Sequence[Model], pick: Literal["best", "worst"], row
     ids = [name for names in rounds for name in _order(names, mean, pick)]
     extreme = "lowest" if pick == "best" else "highest"
     rule = (
-        f"{extreme} {_measure(models)} of {len(mean)} validation objects, one of each of the "
-        f"{len(groups)} categories first"
+        f"{pick} of {len(mean)} validation objects by {_measure(models)}, the {extreme} first; "
+        f"each of the {len(groups)} categories has one before any has two"
     )
     return Choice(ids=ids[:rows], rule=rule)
 

@@ -61,7 +61,7 @@ def describe_gain(comparison: Comparison) -> str:
         return f"none: {comparison.reason}"
     return (
         f"{gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}), {gain.verdict}; "
-        f"{_counted(gain.num_models, 'validation model')}"
+        f"{counted(gain.num_models, 'validation model')}"
     )
 
 
@@ -92,6 +92,11 @@ def explain_gains(gains: Iterable[PairedGain | None]) -> str:
         "arm minus that of the trial on the same models, so a positive gain is a lower (better) "
         f"cd_l1. Its 95 % interval is a bootstrap: {seeds}."
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 replicate, 2 replicates."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def left_out(arms: Iterable[ArmGains], trials: Iterable[TrialGains]) -> list[str]:
@@ -172,8 +177,4 @@ def _number(value: float | None) -> str:
 
 def _range(counts: set[int], noun: str) -> str:
     low, high = min(counts), max(counts)
-    return _counted(low, noun) if low == high else f"{low} to {high} {noun}s"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return counted(low, noun) if low == high else f"{low} to {high} {noun}s"

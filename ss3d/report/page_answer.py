@@ -9,6 +9,7 @@ from typing import Any
 from ss3d.report.confirmed import Confirmed
 from ss3d.report.findings import Findings
 from ss3d.report.gains import Comparison, has_controls
+from ss3d.report.gains_tables import counted
 from ss3d.report.leaderboard import Row, duration, number, short
 from ss3d.report.markup import Content, Markup, details, element, join, pairs, section
 
@@ -77,7 +78,7 @@ def _card(findings: Findings, row: Row, confirmed: Mapping[str, Confirmed]) -> M
         * has_controls(findings.study.spec),
         ("over its start", _gain(gains.over_pretrained if gains else None)),
         *_confirmation(row, confirmed),
-        ("trained", f"{row.epochs} epochs, {duration(row.seconds)}"),
+        ("trained", f"{counted(row.epochs, 'epoch')}, {duration(row.seconds)}"),
     ]
     own = {path: value for path, value in row.params.items() if path not in row.stratum}
     values = [
@@ -141,7 +142,7 @@ def _named(spec: Mapping[str, Any], table: str) -> str:
 
 def _budget(findings: Findings) -> str:
     others = {n: v for n, v in findings.study.spec.get("budget", {}).items() if n != "trials"}
-    words = [f"{findings.budget} trials", *(f"{name} {value}" for name, value in others.items())]
+    words = [counted(findings.budget, "trial"), *(f"{name} {value}" for name, value in others.items())]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(findings.counts.items()))
     return f"{', '.join(words)}; {counts or 'none begun'}"
 

@@ -42,7 +42,7 @@ PAGE = """<!doctype html>
   ul { padding-left: 1.2rem; margin: 0.3rem 0; }
   dl { margin: 0; }
   dl > div { display: grid; grid-template-columns: 10rem 1fr; gap: 0 1rem; padding: 0.18rem 0; }
-  dt { color: var(--pale); }
+  dt { color: var(--pale); min-width: 0; overflow-wrap: anywhere; }
   dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
   dd ul { padding: 0; margin: 0; list-style: none; }
   .notes { padding: 0.6rem 0.9rem 0.6rem 2rem; border-left: 4px solid var(--color-4);

@@ -77,8 +77,8 @@ def put_pictures(store: Store, number: int, distances: Mapping[str, float]) -> N
         (folder / "student.safetensors").write_bytes(b"weights")
         save_file(
             {
-                "predicted": np.stack([PLATE] * count),
-                "target": np.stack([CHAIR] * count),
+                "predicted": np.ascontiguousarray(np.stack([PLATE] * count)),
+                "target": np.ascontiguousarray(np.stack([CHAIR] * count)),
                 "image": np.full((count, 8, 8, 3), 128, np.uint8),
                 "image_row": np.arange(count),
             },

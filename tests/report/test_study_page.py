@@ -5,8 +5,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import gain_records
 import pytest
-from gain_records import STUDY, spread
+from gain_records import STUDY, put_study, put_trial, spread
 from page_records import DESCRIPTION, gather, put_page_study
 from PIL import Image
 from typer.testing import CliRunner
@@ -140,6 +141,21 @@ def test_several_objectives_have_a_front(tmp_path):
     assert svg.count("<title>") == 4
 
 
+def test_a_confirmation_says_what_was_luck(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(gain_records, "STUDY", f"{STUDY}-confirm")
+    put_study(store, confirms=STUDY, arms=[{"name": "t00002"}])
+    for replicate, value in enumerate((8.8, 9.0)):
+        put_trial(
+            store, replicate, spread(value), stratum={"arm": "t00002", "replicate": replicate}
+        )
+    (one,) = gather(store).confirmed[0].trials
+    assert (one.mean, one.luck) == pytest.approx((8.9, 0.6))
+    text = " ".join(Outline(page_of(store, tmp_path)).text.split())
+    assert "8.900 ± 0.141 2 seeds" in text  # 0.2 / sqrt(2)
+    assert "ran them with fresh seeds" in text
+    assert "Not confirmed" not in text
+
+
 def test_figures_are_pictures_as_well(store, tmp_path):
     write_report(tmp_path / "report.html", gather(store), tmp_path / "figures")
     for path in (tmp_path / "figures").iterdir():
@@ -166,8 +182,6 @@ def test_what_is_damaged_is_noted_and_the_rest_is_shown(store, tmp_path):
 
 
 def test_a_new_result_is_another_version(store):
-    from gain_records import put_trial
-
     before = findings_version(store, load_study_record(store, STUDY))
     assert findings_version(store, load_study_record(store, STUDY)) == before
     put_trial(store, 5, spread(8.0), stratum={"data.labeled_ratio": 0.5})
