@@ -6,6 +6,7 @@ A value that is no number is worse than all others.
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -255,7 +256,7 @@ def compare(
         rung=rung,
         value=value,
         cutoff=cutoff,
-        rank=1 + sum(place(other) < place(value) for other in values.values()),
+        rank=1 + bisect.bisect_left(sorted(map(place, values.values())), place(value)),
         peers=tuple(sorted(values)),
     )
 

@@ -27,6 +27,7 @@ from ss3d.study.driver import Started, Watcher, search
 from ss3d.study.environment import prepare_environment
 from ss3d.study.job import Progress
 from ss3d.study.live import Snapshot, why_ended
+from ss3d.study.replays import Variant, open_recorded
 from ss3d.study.sessions import read_past
 from ss3d.trial.history import load_study_record
 from ss3d.trial.records import SharedRecord, TrialRecord
@@ -109,6 +110,7 @@ def test_one_slot_with_two_pretrain_keys_a_diverging_trial_and_slow_workers(
     for trial in record.trials:
         check_trial(store, trial)
     check_pretrains(store, record.shared, shown)
+    check_replay(store)
     assert {name: records[-1] for name, records in shown.trials.items()} == {
         trial.spec.trial: trial for trial in record.trials
     }
@@ -264,9 +266,10 @@ def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             if config["job"]["kind"] != "trial":
                 yield from super().begin(config)
                 return
-            if len(list(deaths.iterdir())) < 2:
-                yield next(super().begin(config))
-            (deaths / f"{len(list(deaths.iterdir()))}").touch()
+            count = len(list(deaths.iterdir()))
+            if count < 2:  # what is known is told first, then an epoch is trained
+                yield from islice(super().begin(config), 1 + count)
+            (deaths / f"{count}").touch()
             raise OSError("No space left on device")
 
     monkeypatch.setattr(session, "JobTrainable", FullDisk)
@@ -375,3 +378,17 @@ def check_alone(trial: TrialRecord, data_folder: Path, tmp_path: Path) -> None:
     alone = list(run_trial(state, data))
     own = list(islice(reversed(alone), 5))[::-1]
     assert [(r.metrics, r.digest) for r in own] == [(r.metrics, r.digest) for r in trial.reports]
+
+
+def check_replay(store: DirectoryStore) -> None:
+    """A study with one slot is repeated exactly in simulated time, by its own sampler too."""
+    recorded = open_recorded(store, "fast", None, None, None)
+    assert recorded.original.slots == 1
+    for sampler in (None, "random"):
+        again = recorded.replay(Variant(sampler, None, slots=1))
+        assert again.num_same == len(recorded.study.trials)
+        assert again.counts == recorded.original.counts
+        assert again.seconds == pytest.approx(recorded.original.seconds)
+        assert [(best.trial, best.value) for best in again.best] == [
+            (best.trial, best.value) for best in recorded.original.best
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from ss3d.errors import RefusedError
 from ss3d.study import tables
+from ss3d.study.nearest import Nearest
+from ss3d.study.proposals import propose
 from ss3d.study.replayed import Summary, bests_of, summarize
 from ss3d.study.simulation import InOrder, Outcome, Simulation
 from ss3d.study.space import Space
@@ -205,3 +208,47 @@ def test_a_replay_under_the_paired_test_needs_the_values_of_single_models() -> N
     assert outcome.decisions
     for decision in outcome.decisions.values():
         assert (decision.rule, decision.stop) == ("paired", decision.rank > 1)
+
+
+def with_tpe(study: StudyRecord) -> Outcome:
+    sampler = tables.Tpe(n_startup_trials=4)
+    space = replace(synthetic_space(), pruner=PRUNERS[0], sampler=sampler)
+    chooser = Nearest(space, study.trials)
+    return Simulation(study, space, len(study.trials), 1, chooser).run()
+
+
+def test_a_proposal_becomes_the_nearest_trial_of_its_stratum_that_is_left() -> None:
+    study, space = synthetic_study(9), synthetic_space()
+    places = [  # learning rate by its logarithm over three decades; two choices are 1 apart
+        {"model.num_heads": heads, "semi.aug_strength": strength, "semi.lr": lr}
+        for heads, strength, lr in ((2, 0.9, 1e-5), (4, 0.5, 1e-4), (4, 0.5, 1e-3))
+    ]
+    wanted = propose(replace(space, sampler=tables.Random(name="random")), [], 0).internal
+
+    def distance(place: dict[str, float]) -> float:
+        strength = place["semi.aug_strength"] - float(wanted["semi.aug_strength"])
+        decades = math.log10(place["semi.lr"] / float(wanted["semi.lr"])) / 3
+        return strength**2 + decades**2 + (place["model.num_heads"] != wanted["model.num_heads"])
+
+    trials = list(study.trials)
+    for number, place in zip((0, 3, 6), places, strict=True):  # those of the first stratum
+        spec = trials[number].spec
+        attrs = {**spec.attrs, "internal": {**spec.attrs["internal"], **place}}
+        update = {"spec": spec.model_copy(update={"attrs": attrs})}
+        trials[number] = trials[number].model_copy(update=update)
+    chooser = Nearest(space, trials)
+    nearest = min(range(3), key=lambda number: distance(places[number]))
+    source, spec = chooser.choose(0, list)
+    assert (source, spec.trial) == (trials[3 * nearest], "t00000")
+    others = {chooser.choose(number, list)[0].spec.trial for number in (3, 6)}
+    assert others == {"t00000", "t00003", "t00006"} - {source.spec.trial}
+
+
+def test_a_sampler_replayed_on_its_own_trials_takes_them_in_the_same_order() -> None:
+    study = synthetic_study(30, seed=3)
+    ran = with_tpe(study)
+    again = with_tpe(recorded(ran, study))
+    assert [end.spec.trial for end in again.ends] == [end.spec.trial for end in ran.ends]
+    assert [end.source for end in again.ends] == [end.spec.trial for end in ran.ends]
+    assert again.decisions == ran.decisions
+    assert [end.source for end in ran.ends] != sorted(end.source for end in ran.ends)
