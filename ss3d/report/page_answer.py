@@ -142,7 +142,10 @@ def _named(spec: Mapping[str, Any], table: str) -> str:
 
 def _budget(findings: Findings) -> str:
     others = {n: v for n, v in findings.study.spec.get("budget", {}).items() if n != "trials"}
-    words = [counted(findings.budget, "trial"), *(f"{name} {value}" for name, value in others.items())]
+    words = [
+        counted(findings.budget, "trial"),
+        *(f"{name} {value}" for name, value in others.items()),
+    ]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(findings.counts.items()))
     return f"{', '.join(words)}; {counts or 'none begun'}"
 
