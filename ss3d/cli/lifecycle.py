@@ -122,10 +122,11 @@ def sync(
     Examples:
       ss3d sync quickstart
     """
+    from ss3d.cli.importance import known_importances
     from ss3d.tracking.resync import sync as write_again
 
     settings = load_settings(home=home, store=store)
-    counts = write_again(_store(settings), settings, study)
+    counts = write_again(_store(settings), settings, study, known_importances)
 
     def show() -> None:
         console.print(

@@ -77,13 +77,14 @@ def run_shown(request: Request, settings: Settings) -> tuple[str, Snapshot]:
     Raises:
         KeyboardInterrupt: it was interrupted; how to go on is said.
     """
+    from ss3d.cli.importance import known_importances
     from ss3d.store.opening import open_store
     from ss3d.study.driver import Watcher
     from ss3d.study.driver import search as run_search
     from ss3d.tracking.projector import Projector
 
     shown = _Shown()
-    projector = Projector(settings, open_store(settings.store_address))
+    projector = Projector(settings, open_store(settings.store_address), known_importances)
     try:
         watcher = Watcher(on_start=shown.start, on_update=shown.update)
         snapshot = run_search(request, settings, projector, watcher)

@@ -18,6 +18,7 @@ from ss3d.store import layout
 from ss3d.store.opening import open_store
 
 if TYPE_CHECKING:
+    from ss3d.study.job import JobKind
     from ss3d.study.replayed import Summary
 
 
@@ -39,7 +40,7 @@ def simulate(
     ] = None,
     space: Annotated[
         Path | None,
-        typer.Option("--space", help="Take sampler, pruner and budget of this file instead."),
+        typer.Option("--space", help="Take the sampler, pruner and budget of a file."),
     ] = None,
     trials: Annotated[
         int | None, typer.Option("--trials", min=1, help="Budget; at most the finished trials.")
@@ -75,7 +76,9 @@ def simulate(
     recorded = open_recorded(opened, layout.check_study_name(study), space, trials, target)
     own = recorded.original.slots
     counts = [*(slots or []), *(recorded.slots_of_gpus(number) for number in gpus or [])]
-    chosen = itertools.product(sampler or [None], pruner or [None], counts or [own])
+    samplers = sampler or [recorded.varied.sampler.name if space else None]
+    pruners = pruner or [recorded.varied.pruner.name if space else None]
+    chosen = itertools.product(samplers, pruners, counts or [own])
     variants = dict.fromkeys([Variant(None, None, own), *(Variant(*each) for each in chosen)])
     summaries = [recorded.original, *map(recorded.replay, variants)]
     value = {
@@ -93,33 +96,11 @@ def _as_values(summary: Summary) -> dict[str, Any]:
 
 
 def _say(summaries: list[Summary]) -> None:
-    from ss3d.report.leaderboard import describe_values, duration
-
-    states = ("complete", "pruned", "censored", "failed")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    for name in ("best", *states, "pretrain", "semi", "controls", "wall clock", "in use", "target"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for summary in summaries:
-        best = " ".join(f"{of.value:.3f}" for of in summary.best) or "–"
-        seconds = [duration(summary.seconds.get(k, 0.0)) for k in ("pretrain", "trial", "control")]
-        table.add_row(
-            summary.name,
-            best,
-            *(str(summary.counts.get(state, 0)) for state in states),
-            *seconds,
-            duration(summary.makespan_s),
-            f"{summary.utilization:.0%}",
-            "never" if summary.target_s is None else duration(summary.target_s),
-        )
-    console.print(table)
-    if len(summaries[0].best) > 1:
-        places = (describe_values(best.stratum) for best in summaries[0].best)
-        console.print(f"best of each stratum: {'; '.join(places)}", highlight=False)
-    for summary in summaries[1:]:
+    console.print(_table(summaries))
+    for number, summary in enumerate(summaries[1:], start=1):
         total = sum(summary.counts.values())
-        note = f", ended because {summary.refused}" if summary.refused else ""
-        line = f"{summary.name}: {summary.num_same} of {total} trials end as recorded{note}"
+        note = f"; ended because {summary.refused}" if summary.refused else ""
+        line = f"{number}: {summary.name}; {summary.num_same} of {total} end as recorded{note}"
         console.print(line, highlight=False, soft_wrap=True)
     if any("censored" in summary.counts for summary in summaries):
         console.print(
@@ -127,3 +108,31 @@ def _say(summaries: list[Summary]) -> None:
             "be better and the times longer than shown",
             soft_wrap=True,
         )
+
+
+def _table(summaries: list[Summary]) -> Table:
+    """Return one column per study: the original, then its variants by their numbers."""
+    from ss3d.report.leaderboard import describe_values, duration
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in ("as it ran", *map(str, range(1, len(summaries)))):
+        table.add_column(name, justify="right", no_wrap=True)
+    strata = {describe_values(best.stratum): best.stratum for best in summaries[0].best}
+    for name, stratum in strata.items():
+        found = [next((b for b in s.best if b.stratum == stratum), None) for s in summaries]
+        table.add_row(f"best {name}".rstrip(), *(f"{b.value:.3f}" if b else "–" for b in found))
+    for state in ("complete", "pruned", "censored", "failed"):
+        table.add_row(state, *(str(s.counts.get(state, 0)) for s in summaries))
+    kinds: dict[str, JobKind] = {
+        "pretraining": "pretrain",
+        "teacher-student": "trial",
+        "controls": "control",
+    }
+    for name, kind in kinds.items():
+        table.add_row(name, *(duration(s.seconds[kind]) for s in summaries))
+    table.add_row("wall clock", *(duration(s.makespan_s) for s in summaries))
+    table.add_row("slots in use", *(f"{s.utilization:.0%} of {s.slots}" for s in summaries))
+    times = (s.target_s for s in summaries)
+    table.add_row("time to target", *("never" if t is None else duration(t) for t in times))
+    return table

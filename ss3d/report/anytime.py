@@ -98,11 +98,16 @@ def compare(first: StudyRecord, second: StudyRecord, where: Mapping[str, Any]) -
     """
     objective = same_objective(first, second)
     kept = keep_stratum((first, second), where)
-    left, right = (_search(s, t, objective) for s, t in zip((first, second), kept, strict=True))
+    left, right = (follow(s, t, objective) for s, t in zip((first, second), kept, strict=True))
     return Comparison(objective, (left, right), _same_budget(left, right, objective))
 
 
-def _search(study: StudyRecord, trials: Sequence[TrialRecord], objective: Objective) -> Search:
+def follow(study: StudyRecord, trials: Sequence[TrialRecord], objective: Objective) -> Search:
+    """Return what trials of a study found, and when; each pretrained state counts once.
+
+    Raises:
+        RefusedError: none of them is complete.
+    """
     ended = [(t.result.finished_at, t.spec.trial, t) for t in trials if t.result is not None]
     pretrains = {s.key: s.seconds for s in study.shared if s.kind == "pretrain"}
     objectives = replace(objectives_of(study.spec), all=(objective,))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ss3d.config import canonical_json
+from ss3d.report.figure_style import COLORS, LINE
 from ss3d.report.leaderboard import Row, describe_values
 from ss3d.trial.objectives import Objectives
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 FORMATS = (".png", ".pdf")
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of Okabe and Ito, which colour-blind people tell apart; a stratum each, in turn."""
 
 
 def draw_front(path: Path, rows: Sequence[Row], objectives: Objectives, title: str = "") -> None:
@@ -32,6 +31,25 @@ def draw_front(path: Path, rows: Sequence[Row], objectives: Objectives, title: s
 
     figure = Figure(figsize=(5.6, 4.0), facecolor="white", layout="constrained")
     axes = figure.subplots()
+    draw_front_on(axes, rows, objectives)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+
+
+def draw_front_on(axes: Axes, rows: Sequence[Row], objectives: Objectives) -> dict[str, list[str]]:
+    """Draw the trials and the fronts of the strata.
+
+    Args:
+        axes: to draw on.
+        rows: of the leaderboard.
+        objectives: several; the first is drawn upwards, the second to the right.
+
+    Returns:
+        What each point of a group is, by the group's id in an SVG.
+    """
     upwards, rightwards = (one.metric for one in objectives.all[:2])
     ended = [
         (row, (row.values[rightwards], row.values[upwards]))
@@ -42,27 +60,28 @@ def draw_front(path: Path, rows: Sequence[Row], objectives: Objectives, title: s
     for row, point in ended:
         if row.rank is not None:
             strata.setdefault(canonical_json(row.stratum), []).append((row, point))
-    for place, group in enumerate(strata.values()):
-        _draw_stratum(axes, group, _COLORS[place % len(_COLORS)])
+    hints = {
+        f"front-{place}": _draw_stratum(axes, group, COLORS[place % len(COLORS)], f"front-{place}")
+        for place, group in enumerate(strata.values())
+    }
     if beyond := [point for row, point in ended if row.rank is None]:
         places = zip(*beyond, strict=True)
         axes.scatter(*places, s=18, marker="x", color="#a1a1aa", label="infeasible")
     axes.set_xlabel(f"{rightwards} ({objectives.all[1].direction})")
     axes.set_ylabel(f"{upwards} ({objectives.all[0].direction})")
-    axes.grid(color="#e4e4e7", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=LINE, linewidth=0.7)
     if ended:
         axes.legend(frameon=False, fontsize=8)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    return hints
 
 
-def _draw_stratum(axes: Axes, ranked: Sequence[tuple[Row, Point]], color: str) -> None:
+def _draw_stratum(
+    axes: Axes, ranked: Sequence[tuple[Row, Point]], color: str, group: str
+) -> list[str]:
     """Draw the trials of a stratum that have a rank, those on its front joined by a line."""
     points = [point for _, point in ranked]
-    axes.scatter(*zip(*points, strict=True), s=12, color=color, alpha=0.45, linewidths=0)
+    axes.scatter(*zip(*points, strict=True), s=18, color=color, alpha=0.45, linewidths=0, gid=group)
     front = sorted(point for row, point in ranked if row.front == 1)
     label = " ".join(filter(None, ("front", describe_values(ranked[0][0].stratum))))
     axes.plot(*zip(*front, strict=True), color=color, marker="o", markersize=5, label=label)
+    return [f"{row.trial}: {upward:.4g} at {rightward:.4g}" for row, (rightward, upward) in ranked]

@@ -176,7 +176,7 @@ def leaderboard_table(
             *(["" if row.front is None else str(row.front)] if objectives.are_several else []),
             row.trial,
             _state(row),
-            *(_number(row.values.get(metric)) for metric in metrics),
+            *(number(row.values.get(metric)) for metric in metrics),
             *["" if row.gain is None else f"{row.gain:+.3f}"] * is_narrow,
             *([] if over_control is None else [_marked(over_control.get(row.trial))]),
             str(row.epochs),
@@ -217,6 +217,13 @@ def short(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def number(value: float | None) -> str:
+    """Return a value of a metric; empty if it is not known."""
+    if value is None:
+        return ""
+    return f"{value:.3f}" if abs(value) < _MANY else f"{value:,.0f}"
+
+
 def _order(row: Row, objective: Objective) -> tuple[float, str]:
     return math.inf if row.value is None else objective.order(row.value), row.trial
 
@@ -248,12 +255,6 @@ def _state(row: Row) -> str:
     if row.state == "complete" and row.is_feasible is False:
         return "[magenta]infeasible[/]"
     return f"[{COLORS[row.state]}]{row.state}[/]"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if abs(value) < _MANY else f"{value:,.0f}"
 
 
 def _last(trial: TrialRecord, metric: str) -> float | None:

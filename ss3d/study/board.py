@@ -84,7 +84,7 @@ class Board:
         it runs, and whether it ends first, in a slow store or by an early failure, is luck.
         """
         with self.changed:
-            entries = [entry for _, entry in sorted(self.trials.items())]
+            entries = [self.trials[trial] for trial in sorted(self.trials)]
             newest = [frozen_trial(e.spec, None, self.space.objectives) for e in entries[-1:]]
             return [*(entry.frozen for entry in entries[:-1]), *newest]
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
@@ -39,8 +40,13 @@ from ss3d.study.stopping import StopListener
 from ss3d.study.uploader import drain
 from ss3d.trial.records import TrialRecord
 
+if TYPE_CHECKING:
+    from ss3d.study.trainable import JobTrainable  # imports Ray
+
 _LEAVING_S = 5.0
 """How long an interrupted search still tries to write what happened."""
+_PAUSES = 50
+"""Times that showing took until it is done again: of thousands of trials it takes a while."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,11 @@ class Watcher:
 
 
 def search(
-    request: Request, settings: Settings, projector: Projector | None, watcher: Watcher
+    request: Request,
+    settings: Settings,
+    projector: Projector | None,
+    watcher: Watcher,
+    trainable: type[JobTrainable] | None = None,
 ) -> Snapshot:
     """Run a search until its budget is used; the store then has one result per trial.
 
@@ -77,6 +87,7 @@ def search(
         settings: where the store, Optuna's journal and Ray are.
         projector: shows records elsewhere.
         watcher: is told how it goes.
+        trainable: runs the jobs; None trains.
 
     Raises:
         ConfigError: the space or the request is not valid.
@@ -97,7 +108,7 @@ def search(
         study = extend_budget(fenced, study, request.trials)
         session = _Session(study, fenced, settings, projector, watcher, interrupted)
         try:
-            return session.run(request.slots, began)
+            return session.run(request.slots, began, trainable)
         except KeyboardInterrupt:
             if lost.is_set():
                 raise RefusedError(f"study {study.name} was taken over by another driver") from None
@@ -122,7 +133,7 @@ class _Session:
         self._watcher = watcher
         self._interrupted = interrupted
         self._started = time.monotonic()
-        self._shown = 0.0
+        self._next_show = 0.0
         objectives = study.space.objectives
         agreement = reconcile(store, study.name, objectives)
         directions = [one.direction for one in objectives.all]
@@ -145,12 +156,15 @@ class _Session:
             _show_earlier(study, agreement, projector)
         self._begin(agreement, journal)
 
-    def run(self, slots: int | None, since: float) -> Snapshot:
+    def run(
+        self, slots: int | None, since: float, trainable: type[JobTrainable] | None
+    ) -> Snapshot:
         """Run until no job is left; write all that happened in any case.
 
         Args:
             slots: jobs at once, wanted by the user.
             since: when the session began, by the store's clock.
+            trainable: runs the jobs; None trains.
         """
         self._listener.start(since)
         self._proposer.start()
@@ -160,7 +174,7 @@ class _Session:
         self._spool_watch.start()
         try:
             if not self._board.is_exhausted():
-                self._run_jobs(slots)
+                self._run_jobs(slots, trainable)
         except BaseException:
             self._close(reason="")
             raise
@@ -201,7 +215,7 @@ class _Session:
             )
         )
 
-    def _run_jobs(self, slots: int | None) -> None:
+    def _run_jobs(self, slots: int | None, trainable: type[JobTrainable] | None) -> None:
         prepare_environment(self._settings.home)
         from ss3d.study.session import ray_session, run_jobs  # Ray reads it at import
 
@@ -218,7 +232,7 @@ class _Session:
         try:
             with ray_session(self._settings, resources, slots) as fitting:
                 self._board.widen(fitting)
-                run_jobs(self._board, place, self._interrupted, self._beat)
+                run_jobs(self._board, place, self._interrupted, self._beat, trainable)
         except KeyboardInterrupt:
             self._interrupted.set()
             if self._failure:
@@ -228,9 +242,10 @@ class _Session:
     def _beat(self) -> None:
         """Show the search now and then; leave if a thread cannot go on."""
         now = time.monotonic()
-        if now - self._shown > self._watcher.period_s:
-            self._shown = now
+        if now > self._next_show:
             self._watcher.on_update(take_snapshot(self._board, self._started, self._num_before))
+            took_s = time.monotonic() - now
+            self._next_show = now + max(self._watcher.period_s, _PAUSES * took_s)
         if self._failure:
             self._interrupted.set()
 

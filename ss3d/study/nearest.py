@@ -15,10 +15,10 @@ from optuna.distributions import (
     IntDistribution,
     json_to_distribution,
 )
-from optuna.trial import FrozenTrial
 
 from ss3d.store import layout
 from ss3d.study.proposals import propose
+from ss3d.study.simulation import History
 from ss3d.study.space import Space
 from ss3d.trial.records import TrialRecord, TrialSpec
 
@@ -44,9 +44,9 @@ class Nearest:
         self._is_left = np.ones(len(trials), dtype=bool)
         self._stratum_of = [trial.spec.stratum for trial in trials]
 
-    def choose(self, number: int, history: Sequence[FrozenTrial]) -> tuple[TrialRecord, TrialSpec]:
+    def choose(self, number: int, history: History) -> tuple[TrialRecord, TrialSpec]:
         """Return the nearest one that is left; of any stratum if its own has none left."""
-        proposal = propose(self._space, history, number)
+        proposal = propose(self._space, history(), number)
         stratum = self._space.stratum(number)
         own = np.array([of == stratum for of in self._stratum_of]) & self._is_left
         (candidates,) = np.nonzero(own if own.any() else self._is_left)

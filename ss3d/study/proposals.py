@@ -24,7 +24,7 @@ from ss3d.study.grid import cells, next_cell
 from ss3d.study.parameter import Value
 from ss3d.study.samplers import carried, make_sampler, restore
 from ss3d.study.space import Space
-from ss3d.study.tables import Grid
+from ss3d.study.tables import Grid, Random
 
 _TRIES = 200
 """How often the sampler is asked for values that fit together."""
@@ -58,7 +58,8 @@ def propose(
         ConfigError: the sampler finds no values that fit together.
     """
     stratum = space.stratum(number)
-    own = [without(t, stratum) for t in history if _is_in(t, stratum)]
+    learned = () if isinstance(space.sampler, Random) else history
+    own = [without(t, stratum) for t in learned if _is_in(t, stratum)]
     fixed = fixed or space.point(number) or {}
     wanted = {path: value for path, value in fixed.items() if path not in stratum}
     if isinstance(space.sampler, Grid):

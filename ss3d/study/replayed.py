@@ -103,7 +103,7 @@ def as_it_ran(study: StudyRecord, store: Store) -> Outcome:
         "trial": math.fsum(seconds_of(trial.reports) for trial in study.trials),
         **{
             kind: math.fsum(of.seconds for of in study.shared if of.kind == kind)
-            for kind in layout.SHARED_KINDS
+            for kind in {of.kind for of in study.shared}
         },
     }
     slots = _most_at_once(store, study.trials)
@@ -164,7 +164,9 @@ def summarize(
         name=name,
         slots=outcome.slots,
         counts=dict(Counter(states)),
-        num_same=sum(facts[end.source] == _facts(end.result) for end in outcome.ends),
+        num_same=sum(
+            not end.is_censored and facts[end.source] == _facts(end.result) for end in outcome.ends
+        ),
         best=tuple(best),
         target_s=max(reached, default=None) if len(reached) == len(times) else None,
         seconds=outcome.seconds,

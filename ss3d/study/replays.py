@@ -9,7 +9,7 @@ from ss3d.errors import ConfigError
 from ss3d.store.protocol import Store
 from ss3d.study.nearest import Nearest
 from ss3d.study.replayed import Summary, Values, as_it_ran, bests_of, finished_part, summarize
-from ss3d.study.simulation import InOrder, Simulation
+from ss3d.study.simulation import Chooser, InOrder, Simulation
 from ss3d.study.space import Space, parse_space
 from ss3d.study.toml_lines import TomlFile
 from ss3d.study.variation import with_pruner, with_sampler, with_tables_of
@@ -36,6 +36,9 @@ class Recorded:
 
     study: StudyRecord
     space: Space
+    """Its own."""
+    varied: Space
+    """What variants with another sampler or pruner begin with: its own too, or that of a file."""
     original: Summary
     targets: Values
     num_trials: int
@@ -57,14 +60,13 @@ class Recorded:
 
     def replay(self, variant: Variant) -> Summary:
         """Return what would have come of a variant."""
-        space = self.space
+        space = self.varied if variant.pruner or variant.sampler else self.space
+        chooser: Chooser = InOrder(self.study.trials)
         if variant.pruner:
             space = with_pruner(space, variant.pruner)
         if variant.sampler:
             space = with_sampler(space, variant.sampler)
             chooser = Nearest(space, self.study.trials)
-        else:
-            chooser = InOrder(self.study.trials)
         simulation = Simulation(self.study, space, self.num_trials, variant.slots, chooser)
         outcome = simulation.run()
         return summarize(str(variant), outcome, self.study, space.objective, self.targets)
@@ -99,10 +101,13 @@ def open_recorded(
         stratum: end.result.values[objective.metric] if target is None else target
         for stratum, end in bests_of(ran, objective).items()
     }
+    varied = with_tables_of(space, space_file) if space_file else space
+    most = min(varied.num_trials, len(study.trials)) if space_file else len(study.trials)
     return Recorded(
         study=study,
-        space=with_tables_of(space, space_file) if space_file else space,
+        space=space,
+        varied=varied,
         original=summarize("as it ran", ran, study, objective, targets),
         targets=targets,
-        num_trials=num_trials or len(study.trials),
+        num_trials=num_trials or most,
     )

@@ -6,6 +6,7 @@ A value that is no number is worse than all others.
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -60,10 +61,10 @@ class Decision:
     """Place of the trial among all that were compared, from 1."""
     peers: tuple[str, ...]
     """The trials it was compared with, itself included."""
-    front: int | None = None
-    """The trial's non-dominated rank among its peers, from 1, where places are compared."""
     difference: Difference | None = None
     """To the best trial; of the paired test alone."""
+    front: int | None = None
+    """The trial's non-dominated rank among its peers, from 1, where places are compared."""
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Self:
@@ -255,7 +256,7 @@ def compare(
         rung=rung,
         value=value,
         cutoff=cutoff,
-        rank=1 + sum(place(other) < place(value) for other in values.values()),
+        rank=1 + bisect.bisect_left(sorted(map(place, values.values())), place(value)),
         peers=tuple(sorted(values)),
     )
 

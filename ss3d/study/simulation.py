@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
 from optuna.trial import FrozenTrial
 
@@ -20,34 +20,56 @@ from ss3d.study.board import Board
 from ss3d.study.events import Decided, Ended
 from ss3d.study.job import Job, JobKind, Progress
 from ss3d.study.ledger import Ledger, Past
-from ss3d.study.pruners import make_rule
+from ss3d.study.pruners import check_compared, make_rule
 from ss3d.study.rungs import Decision
 from ss3d.study.space import Space
 from ss3d.trial.records import EpochReport, StudyRecord, TrialRecord, TrialResult, TrialSpec
 
+History = Callable[[], Sequence[FrozenTrial]]
+
 
 class Port(Protocol):
-    """Who hands out jobs and hears of them: the board itself, or Tune's plug-ins before it."""
+    """Who hands out jobs and hears of them: the board, or Tune's plug-ins in front of it."""
 
     def take(self, tune_id: str) -> Job | None:
         """Return the next job, None while there is none."""
 
-    def report(self, tune_id: str, progress: Progress) -> Decision | None:
-        """Take a progress; return the decision if its epoch is a rung."""
+    def report(self, tune_id: str, progress: Progress) -> bool:
+        """Take a progress; return whether the job is stopped."""
 
     def end(self, tune_id: str, progress: Progress) -> None:
         """Take the end of a job."""
 
 
+@dataclass(frozen=True)
+class Direct:
+    """Asks the board itself."""
+
+    board: Board
+
+    def take(self, tune_id: str) -> Job | None:
+        """Return the next job, None while there is none."""
+        return self.board.take(tune_id)
+
+    def report(self, tune_id: str, progress: Progress) -> bool:
+        """Take a progress; return whether the job is stopped."""
+        decision = self.board.report(tune_id, progress)
+        return decision is not None and decision.stop
+
+    def end(self, tune_id: str, progress: Progress) -> None:
+        """Take the end of a job."""
+        self.board.end(tune_id, progress)
+
+
 class Chooser(Protocol):
     """Says which recorded trial is the next one; each at most once."""
 
-    def choose(self, number: int, history: Sequence[FrozenTrial]) -> tuple[TrialRecord, TrialSpec]:
+    def choose(self, number: int, history: History) -> tuple[TrialRecord, TrialSpec]:
         """Return the recorded trial, and its spec under its new number.
 
         Args:
             number: of the trial in the simulated study.
-            history: the trials so far, as a sampler sees them.
+            history: returns the trials so far, as a sampler sees them.
         """
 
 
@@ -104,11 +126,15 @@ class Simulation:
         target: number of trials in the budget.
         slots: jobs that run at once.
         chooser: turns proposals into recorded trials.
+
+    Raises:
+        RefusedError: the pruner compares what the study does not carry.
     """
 
     def __init__(
         self, study: StudyRecord, space: Space, target: int, slots: int, chooser: Chooser
     ) -> None:
+        check_compared(space, study.trials)
         self.now = 0.0
         ledger = Ledger(space, Past(), lambda: self.now)
         self.board = Board(space, make_rule(space), target, {}, ledger)
@@ -122,31 +148,28 @@ class Simulation:
         self._censored: set[str] = set()
         self._ends: list[TrialEnd] = []
         self._decisions: dict[tuple[str, int], Decision] = {}
-        self._seconds: defaultdict[JobKind, float] = defaultdict(float)
+        self._seconds: dict[JobKind, float] = dict.fromkeys(get_args(JobKind), 0.0)
         self._most_at_once = 0
 
-    def run(self, port: Port | None = None, on_step: Callable[[], None] | None = None) -> Outcome:
+    def run(self, port: Port | None = None) -> Outcome:
         """Replay until no job is left.
 
         Args:
-            port: stands before the board; None asks the board itself.
-            on_step: called after every report.
+            port: stands in front of the board; None asks the board itself.
         """
-        port = port or self.board
+        port = port or Direct(self.board)
         self._start_jobs(port)
         while self._queue:
             self.now, _, name = heapq.heappop(self._queue)
             self._advance(port, name)
             self._commit()
             self._start_jobs(port)
-            if on_step:
-                on_step()
         assert self.board.is_exhausted(), "jobs are left that nothing lets start"
         return Outcome(
             slots=self.board.slots,
             ends=tuple(self._ends),
             decisions=self._decisions,
-            seconds=dict(self._seconds),
+            seconds=self._seconds,
             makespan_s=self.now,
             most_at_once=self._most_at_once,
             refused=self.board.why_refused(),
@@ -166,7 +189,7 @@ class Simulation:
 
     def _propose(self) -> None:
         while (number := self.board.next_number()) is not None:
-            source, spec = self._chooser.choose(number, self.board.history())
+            source, spec = self._chooser.choose(number, self.board.history)
             self._sources[spec.trial] = source
             unknown = {key for _, key in spec.shared() if key not in self._shared}
             self.board.add(spec, unknown)
@@ -196,8 +219,7 @@ class Simulation:
         if is_last and run.state == "complete":
             return self._end(port, name, Progress(1, reports, is_done=True))
         progress = Progress(1, reports)
-        decision = port.report(name, progress)
-        if decision and decision.stop:
+        if port.report(name, progress):
             return self._end(port, name, progress)
         if not is_last:
             return self._await(name)
@@ -234,7 +256,7 @@ class InOrder:
     def __init__(self, trials: Sequence[TrialRecord]) -> None:
         self._left = deque(trials)
 
-    def choose(self, number: int, history: Sequence[FrozenTrial]) -> tuple[TrialRecord, TrialSpec]:
+    def choose(self, number: int, history: History) -> tuple[TrialRecord, TrialSpec]:
         """Return the next one."""
         source = self._left.popleft()
         return source, source.spec.model_copy(update={"trial": layout.trial_id(number)})

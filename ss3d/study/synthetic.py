@@ -23,7 +23,7 @@ from ss3d.trial.records import (
     TrialSpec,
 )
 
-_SPACE = """
+SPACE = """
 strata = ["data.labeled_ratio"]
 [base]
 preset = "tiny"
@@ -45,6 +45,7 @@ low = 1e-5
 high = 1e-2
 scale = "log"
 """
+"""What synthetic studies search: three strata times three head counts."""
 
 
 def synthetic_space(seed: int = 0) -> Space:
@@ -53,7 +54,7 @@ def synthetic_space(seed: int = 0) -> Space:
     Args:
         seed: of the study.
     """
-    return parse_space(TomlFile(_SPACE, "synthetic.toml"), "synthetic", seed)
+    return parse_space(TomlFile(SPACE, "synthetic.toml"), "synthetic", seed)
 
 
 def synthetic_study(num_trials: int, seed: int = 0) -> StudyRecord:

@@ -61,7 +61,13 @@ def with_tables_of(space: Space, path: Path) -> Space:
             raise ConfigError(
                 f"--space: {path} has other {name} than the study; its curves are of no use there"
             )
-    return replace(space, sampler=other.sampler, pruner=other.pruner, budget=other.budget)
+    return replace(
+        space,
+        sampler=other.sampler,
+        pruner=other.pruner,
+        budget=other.budget,
+        num_trials=other.num_trials,
+    )
 
 
 def _read(adapter: TypeAdapter[_T], option: str, text: str, own: Table) -> _T:
@@ -76,5 +82,8 @@ def _read(adapter: TypeAdapter[_T], option: str, text: str, own: Table) -> _T:
         raise ConfigError(message) from error
     except ValidationError as error:
         fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"][1:])
-        raise ConfigError(f"{option}: got {text!r}: {key}: {fault['msg']}") from error
+        if fault["type"] == "union_tag_invalid":
+            message = f"expected one of {fault['ctx']['expected_tags']}"
+        else:
+            message = f"{'.'.join(str(part) for part in fault['loc'][1:])}: {fault['msg']}"
+        raise ConfigError(f"{option}: got {text!r}, {message}") from error

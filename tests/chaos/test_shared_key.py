@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_driver_killed import DRIVER, SPACE, finish, load
+from chaos_study import SPACE
 
 from ss3d.store import layout
+from ss3d.store.directory import DirectoryStore
 from ss3d.store.lease import is_held
+from ss3d.trial.history import load_study_record
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -19,18 +21,16 @@ TRIALS = 2
 
 
 def test_two_studies_at_once_train_every_key_once(tmp_path: Path, data_folder: Path) -> None:
-    home = tmp_path / "home"
-    drivers = []
-    for name in STUDIES:
-        space = tmp_path / f"{name}.toml"
-        space.write_text(SPACE.format(pretrain_steps=200))
-        arguments = [str(home), str(space), str(data_folder), str(TRIALS), "new"]
-        drivers.append(subprocess.Popen([sys.executable, "-c", DRIVER, *arguments]))
+    home, space = tmp_path / "home", tmp_path / "space.toml"
+    space.write_text(SPACE.replace("pretrain.steps = 4", "pretrain.steps = 200"))
+    command = [sys.executable, "-m", "ss3d", "search", str(space), "--data", str(data_folder)]
+    command += ["--home", str(home), "--trials", str(TRIALS), "--slots", "1", "--name"]
+    drivers = [subprocess.Popen([*command, name]) for name in STUDIES]
     for driver in drivers:
-        finish(driver)
-    records = {}
+        assert driver.wait(240) == 0
+    store, records = DirectoryStore(home / "store"), {}
     for name in STUDIES:
-        store, records[name] = load(home, name)
+        records[name] = load_study_record(store, name)
         assert all(trial.state in ("complete", "pruned") for trial in records[name].trials)
         assert len(records[name].trials) == TRIALS
     keys = {trial.spec.pretrain_key for record in records.values() for trial in record.trials}

@@ -241,19 +241,20 @@ def test_a_study_rebuilt_from_its_store_goes_on_as_if_nothing_had_happened(
     tables_text = write(tables.Sampler, "sampler", sampler) + write(tables.Pruner, "pruner", rule)
     space.write_text(tables_text + SPACE)
     unbroken, moments = tmp_path / "unbroken", itertools.count()
-    kills = {8 + 12 * n + int(12 * noise(sampler, rule)): tmp_path / f"killed{n}" for n in range(2)}
+    killed: list[Path] = []
+    offset = int(8 * noise(sampler, rule))
 
     def copy_the_store() -> None:
-        home = kills.get(next(moments))
-        if home:
+        if next(moments) % 8 == offset:
+            killed.append(tmp_path / f"killed{len(killed)}")
             left_out = shutil.ignore_patterns(".*", "driver.lease")
-            shutil.copytree(unbroken / "store", home / "store", ignore=left_out)
+            shutil.copytree(unbroken / "store", killed[-1] / "store", ignore=left_out)
 
     run(unbroken, space, copy_the_store)
     reference = results(unbroken)
     states = {found[1].state for found in reference.values() if isinstance(found, tuple)}
     assert "complete" in states
     assert ("pruned" in states) == (rule != "none")
-    for home in kills.values():
+    for home in (killed[len(killed) // 3], killed[-2], killed[-1]):
         run(home, None)
         assert results(home) == reference

@@ -94,7 +94,7 @@ def test_a_study_is_read_and_forgotten_and_others_stay(path: Path) -> None:
     assert read_trials(path, "s") is None
     assert not forget_study(path, "s")
     for name in ("s", "other"):
-        Journal(path, name, "minimize").agree([trial(TrialState.COMPLETE, 0.2, 1.0)])
+        Journal(path, name, ["minimize"]).agree([trial(TrialState.COMPLETE, 0.2, 1.0)])
     assert [t.value for t in read_trials(path, "s") or ()] == [1.0]
     assert forget_study(path, "s")
     assert not forget_study(path, "s")

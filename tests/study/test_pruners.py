@@ -147,12 +147,13 @@ def test_hyperband_is_optuna_s_in_a_study_named_as_the_seed(factor: int, replay:
     assert ours == optuna_stops(HyperbandPruner(2, EPOCHS, factor), replay)
 
 
+@pytest.mark.parametrize("min_trials", [1, 3])
 @settings(deadline=None, max_examples=15)
 @given(replay=replays(st.one_of(smooth, coarse)))
-def test_the_median_is_optuna_s(replay: Replay) -> None:
+def test_the_median_is_optuna_s(min_trials: int, replay: Replay) -> None:
     """Without values that are no numbers: Optuna counts such trials for the least number."""
-    ours = stops(decisions(MedianRule(first_rung=2, min_trials=1), replay))
-    pruner = MedianPruner(n_startup_trials=1, n_warmup_steps=2)
+    ours = stops(decisions(MedianRule(first_rung=2, min_trials=min_trials), replay))
+    pruner = MedianPruner(n_startup_trials=min_trials, n_warmup_steps=2)
     assert ours == optuna_stops(pruner, replay)
 
 

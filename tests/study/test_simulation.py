@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ss3d.errors import RefusedError
 from ss3d.study import tables
+from ss3d.study.nearest import Nearest
+from ss3d.study.proposals import propose
 from ss3d.study.replayed import Summary, bests_of, summarize
 from ss3d.study.simulation import InOrder, Outcome, Simulation
 from ss3d.study.space import Space
@@ -84,7 +88,7 @@ def test_two_slots_without_stopping_take_the_time_that_a_hand_finds() -> None:
         ("t00002", "complete", 2, 13.0),
     ]
     assert (outcome.makespan_s, outcome.most_at_once) == (13.0, 2)
-    assert outcome.seconds == {"pretrain": 3.0, "trial": 2.0 + 5.0 + 8.0}
+    assert outcome.seconds == {"pretrain": 3.0, "trial": 2.0 + 5.0 + 8.0, "control": 0.0}
 
 
 def test_asha_stops_whom_the_rule_stops_by_hand() -> None:
@@ -152,7 +156,7 @@ def test_a_trial_that_failed_fails_again_and_with_its_pretraining_all_that_wait(
     broken = study.shared[0].model_copy(update={"complete": False})
     none = simulate(study.model_copy(update={"shared": (broken,)}), 1, PRUNERS[-1])
     assert [e.result.state for e in none.ends] == ["failed", "failed"]
-    assert none.seconds == {"pretrain": 3.0}
+    assert none.seconds == {"pretrain": 3.0, "trial": 0.0, "control": 0.0}
 
 
 @settings(deadline=None, max_examples=25)
@@ -183,3 +187,68 @@ def test_a_replay_with_the_same_settings_repeats_every_decision(
     assert again.decisions == ran.decisions
     assert ends(again) == ends(ran)
     assert not any(end.is_censored for end in again.ends)
+
+
+def test_a_replay_under_the_paired_test_needs_the_values_of_single_models() -> None:
+    study, rule = synthetic_study(9), tables.Paired(name="paired", min_trials=2)
+    with pytest.raises(RefusedError, match=r"t00000: the report of epoch \d+ has no values of"):
+        simulate(study, 1, rule)
+
+    def with_models(trial: TrialRecord) -> TrialRecord:
+        reports = tuple(
+            r.model_copy(update={"per_model": (r.metrics[METRIC], r.metrics[METRIC] + 1)})
+            for r in trial.reports
+        )
+        assert trial.result is not None
+        result = trial.result.model_copy(update={"reports": reports})
+        return trial.model_copy(update={"reports": reports, "result": result})
+
+    kept = study.model_copy(update={"trials": tuple(map(with_models, study.trials))})
+    outcome = simulate(kept, 1, rule)
+    assert outcome.decisions
+    for decision in outcome.decisions.values():
+        assert (decision.rule, decision.stop) == ("paired", decision.rank > 1)
+
+
+def with_tpe(study: StudyRecord) -> Outcome:
+    sampler = tables.Tpe(n_startup_trials=4)
+    space = replace(synthetic_space(), pruner=PRUNERS[0], sampler=sampler)
+    chooser = Nearest(space, study.trials)
+    return Simulation(study, space, len(study.trials), 1, chooser).run()
+
+
+def test_a_proposal_becomes_the_nearest_trial_of_its_stratum_that_is_left() -> None:
+    study, space = synthetic_study(9), synthetic_space()
+    places = [  # learning rate by its logarithm over three decades; two choices are 1 apart
+        {"model.num_heads": heads, "semi.aug_strength": strength, "semi.lr": lr}
+        for heads, strength, lr in ((2, 0.9, 1e-5), (4, 0.5, 1e-4), (4, 0.5, 1e-3))
+    ]
+    wanted = propose(replace(space, sampler=tables.Random(name="random")), [], 0).internal
+
+    def distance(place: dict[str, float]) -> float:
+        strength = place["semi.aug_strength"] - float(wanted["semi.aug_strength"])
+        decades = math.log10(place["semi.lr"] / float(wanted["semi.lr"])) / 3
+        return strength**2 + decades**2 + (place["model.num_heads"] != wanted["model.num_heads"])
+
+    trials = list(study.trials)
+    for number, place in zip((0, 3, 6), places, strict=True):  # those of the first stratum
+        spec = trials[number].spec
+        attrs = {**spec.attrs, "internal": {**spec.attrs["internal"], **place}}
+        update = {"spec": spec.model_copy(update={"attrs": attrs})}
+        trials[number] = trials[number].model_copy(update=update)
+    chooser = Nearest(space, trials)
+    nearest = min(range(3), key=lambda number: distance(places[number]))
+    source, spec = chooser.choose(0, list)
+    assert (source, spec.trial) == (trials[3 * nearest], "t00000")
+    others = {chooser.choose(number, list)[0].spec.trial for number in (3, 6)}
+    assert others == {"t00000", "t00003", "t00006"} - {source.spec.trial}
+
+
+def test_a_sampler_replayed_on_its_own_trials_takes_them_in_the_same_order() -> None:
+    study = synthetic_study(30, seed=3)
+    ran = with_tpe(study)
+    again = with_tpe(recorded(ran, study))
+    assert [end.spec.trial for end in again.ends] == [end.spec.trial for end in ran.ends]
+    assert [end.source for end in again.ends] == [end.spec.trial for end in ran.ends]
+    assert again.decisions == ran.decisions
+    assert [end.source for end in ran.ends] != sorted(end.source for end in ran.ends)
