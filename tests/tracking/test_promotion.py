@@ -11,7 +11,7 @@ from PIL import Image
 from tracking_records import make_trial, write_best
 from typer.testing import CliRunner, Result
 
-from ss3d.cli import promotion
+from ss3d.cli import promotion, registry
 from ss3d.config import canonical_json
 from ss3d.errors import ConfigError, RefusedError, ServiceError
 from ss3d.report.clouds import read_ply
@@ -25,7 +25,7 @@ from ss3d.tracking.served_model import load_model
 
 def invoke(settings: Settings, *arguments: object) -> Result:
     app = typer.Typer()
-    for command in (promotion.promote, promotion.rollback, promotion.registry):
+    for command in (promotion.promote, registry.rollback, registry.registry):
         app.command()(command)
     return CliRunner().invoke(app, [*map(str, arguments), "--home", str(settings.home)])
 
@@ -221,7 +221,7 @@ def test_who_is_champion_is_told_where_the_aliases_could_not_follow(
             return super().list(prefix)
 
     away = GoesAway(Path(settings.store_address))
-    with pytest.raises(ServiceError, match=r"version 1 is champion by the ledger.* does not answer"):
+    with pytest.raises(ServiceError, match=r"version 1 is champion.* does not answer"):
         promote(away, settings, "demo", None, "chairs")
     assert read_ledger(store, "chairs").head.version == 1
     found = run(settings, "registry", "chairs")
