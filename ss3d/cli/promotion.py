@@ -164,7 +164,7 @@ def _draw(store: Store, proposal: Proposal, path: Path) -> None:
 
     found, head = proposal.challenge, proposal.ledger.head
     if found is None or found.gain is None or head is None:
-        reason = found.reason if found else "there is no champion yet"
+        reason = found.reason if found else "there is no other champion whose measurements are kept"
         raise ConfigError(f"--picture: there is nothing to compare with: {reason}")
     with tempfile.TemporaryDirectory(prefix="ss3d-champion-") as folder:
         champion = None

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def say_proposal(proposal: Proposal, picture: Path | None) -> None:
     """Print the candidate against the champion, and all answers."""
     head, found = proposal.ledger.head, proposal.challenge
+    if head is not None and proposal.is_champion:
+        _line(f"{head.origin} is the champion already; no gate is asked")
     if head is not None and found is not None:
         title = f"{proposal.candidate.origin} against version {head.version} ({head.origin})"
         if found.gain is None:

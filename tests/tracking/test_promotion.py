@@ -155,7 +155,7 @@ def test_a_promoted_folder_needs_no_mlflow(
         (("--model", "../chairs"), "model name"),
         (("--model", "chairs", "--force"), "expected a --reason"),
         (("--model", "chairs", "--picture", "x.gif"), r"expected \.png"),
-        (("--model", "chairs", "--picture", "x.png"), "there is no champion yet"),
+        (("--model", "chairs", "--picture", "x.png"), "there is nothing to compare with"),
         (("--model", "chairs", "--gates", "nowhere.toml"), r"nowhere\.toml: cannot be read"),
     ],
 )
