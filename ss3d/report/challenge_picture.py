@@ -129,7 +129,7 @@ def _draw_objects(
         axes = grid[row, 0]
         axes.imshow(candidate.images[model], interpolation="lanczos")
         axes.set_axis_off()
-        axes.set_title(f"{word}: {model}", fontsize=7, color=_INK)
+        axes.set_title(f"{word}\n{model}", fontsize=7, color=_INK)
         for column, (name, color, of) in enumerate(clouds, start=1):
             measured = challenge.champion if name == "champion" else challenge.candidate
             axes = grid[row, column]
