@@ -57,15 +57,15 @@ def answer(findings: Findings) -> Markup:
     )
 
 
-def gain_words(comparison: Comparison | None) -> Markup:
-    """Return a gain with its interval and verdict, or a dash with the reason."""
+def gain_words(comparison: Comparison | None, with_verdict: bool = True) -> Markup:
+    """Return a gain with its interval and, if wanted, verdict; or a dash with the reason."""
     gain = comparison.gain if comparison else None
     if gain is None:
         reason = comparison.reason if comparison else ""
         return element("span", "–", title=reason) if reason else Markup("–")
     interval = element("small", f"{gain.low:+.2f} to {gain.high:+.2f}")
     verdict = element("span", gain.verdict, class_=f"verdict {_SIGNS[gain.verdict]}")
-    return join([f"{gain.mean:+.3f}", interval, verdict], " ")
+    return join([f"{gain.mean:+.3f}", interval, *[verdict] * with_verdict], " ")
 
 
 def _card(findings: Findings, row: Row, confirmed: Mapping[str, Confirmed]) -> Markup:
@@ -142,7 +142,10 @@ def _named(spec: Mapping[str, Any], table: str) -> str:
 
 def _budget(findings: Findings) -> str:
     others = {n: v for n, v in findings.study.spec.get("budget", {}).items() if n != "trials"}
-    words = [counted(findings.budget, "trial"), *(f"{name} {value}" for name, value in others.items())]
+    words = [
+        counted(findings.budget, "trial"),
+        *(f"{name} {value}" for name, value in others.items()),
+    ]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(findings.counts.items()))
     return f"{', '.join(words)}; {counts or 'none begun'}"
 
