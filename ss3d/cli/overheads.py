@@ -75,7 +75,8 @@ def overhead(
     from the first end of a trial to the last, so starting Ray counts for none.
     Both have the same environment and no loggers. Ours proposes, seals a spec and
     writes a result for each trial, in threads beside Tune's loop; plain Tune draws
-    a number and keeps nothing. The parts are timed one by one afterwards.
+    a number and keeps nothing. The parts are timed one by one afterwards; the rest
+    of the difference is threads that wait for each other and for Python's lock.
 
     Examples:
       ss3d bench overhead

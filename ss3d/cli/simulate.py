@@ -130,7 +130,7 @@ def _table(summaries: list[Summary]) -> Table:
         "controls": "control",
     }
     for name, kind in kinds.items():
-        table.add_row(name, *(duration(s.seconds.get(kind, 0.0)) for s in summaries))
+        table.add_row(name, *(duration(s.seconds[kind]) for s in summaries))
     table.add_row("wall clock", *(duration(s.makespan_s) for s in summaries))
     table.add_row("slots in use", *(f"{s.utilization:.0%} of {s.slots}" for s in summaries))
     times = (s.target_s for s in summaries)

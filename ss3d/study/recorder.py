@@ -1,10 +1,11 @@
-"""The thread that writes: results, decisions, Optuna's journal, and what MLflow shows.
+"""The threads that write: results, decisions, Optuna's journal, and what MLflow shows.
 
-It is the only writer of results. Nothing in Tune's loop waits for it.
+The first is the only writer of results. Nothing in Tune's loop waits for it.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -56,12 +57,15 @@ class Recorder:
         self._projector = projector
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._copies: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._copier = threading.Thread(target=self._copy, name="journal", daemon=True)
         self.failure: Exception | None = None
         """Why nothing is written any more, if something is wrong."""
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
+        self._copier.start()
 
     def close(self, hurry: Callable[[], bool], patience_s: float) -> None:
         """Write all that happened, then stop.
@@ -76,6 +80,13 @@ class Recorder:
         self._thread.join(patience_s)
         self._ended.set()
         self._thread.join()
+        self._copies.put(None)
+        self._copier.join()
+
+    def _copy(self) -> None:
+        """Keep Optuna's copy in a thread of its own: no result and no proposal waits for it."""
+        while (copy := self._copies.get()) is not None:
+            copy()
 
     def _run(self) -> None:
         try:
@@ -90,7 +101,8 @@ class Recorder:
         match event:
             case Sealed(trial):
                 frozen = self._board.trials[trial].frozen
-                self._journal.start(layout.trial_number(trial), frozen)
+                number = layout.trial_number(trial)
+                self._copies.put(lambda: self._journal.start(number, frozen))
                 self._show(trial)
             case Reported(trial):
                 self._show(trial)
@@ -113,7 +125,8 @@ class Recorder:
         patiently(lambda: put_once(self._store, key, result.to_json()), self._ended)
         self._board.committed(trial, result)
         frozen = frozen_trial(spec, result, self._board.space.objectives)
-        self._journal.finish(layout.trial_number(trial), frozen)
+        number = layout.trial_number(trial)
+        self._copies.put(lambda: self._journal.finish(number, frozen))
         self._show(trial)
 
     def _put_decision(self, trial: str, epoch: int, decision: Decision) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
 from optuna.trial import FrozenTrial
 
@@ -148,7 +148,7 @@ class Simulation:
         self._censored: set[str] = set()
         self._ends: list[TrialEnd] = []
         self._decisions: dict[tuple[str, int], Decision] = {}
-        self._seconds: defaultdict[JobKind, float] = defaultdict(float)
+        self._seconds: dict[JobKind, float] = dict.fromkeys(get_args(JobKind), 0.0)
         self._most_at_once = 0
 
     def run(self, port: Port | None = None) -> Outcome:
@@ -169,7 +169,7 @@ class Simulation:
             slots=self.board.slots,
             ends=tuple(self._ends),
             decisions=self._decisions,
-            seconds=dict(self._seconds),
+            seconds=self._seconds,
             makespan_s=self.now,
             most_at_once=self._most_at_once,
             refused=self.board.why_refused(),

@@ -88,7 +88,7 @@ def test_two_slots_without_stopping_take_the_time_that_a_hand_finds() -> None:
         ("t00002", "complete", 2, 13.0),
     ]
     assert (outcome.makespan_s, outcome.most_at_once) == (13.0, 2)
-    assert outcome.seconds == {"pretrain": 3.0, "trial": 2.0 + 5.0 + 8.0}
+    assert outcome.seconds == {"pretrain": 3.0, "trial": 2.0 + 5.0 + 8.0, "control": 0.0}
 
 
 def test_asha_stops_whom_the_rule_stops_by_hand() -> None:
@@ -156,7 +156,7 @@ def test_a_trial_that_failed_fails_again_and_with_its_pretraining_all_that_wait(
     broken = study.shared[0].model_copy(update={"complete": False})
     none = simulate(study.model_copy(update={"shared": (broken,)}), 1, PRUNERS[-1])
     assert [e.result.state for e in none.ends] == ["failed", "failed"]
-    assert none.seconds == {"pretrain": 3.0}
+    assert none.seconds == {"pretrain": 3.0, "trial": 0.0, "control": 0.0}
 
 
 @settings(deadline=None, max_examples=25)
