@@ -25,7 +25,7 @@ from ss3d.bench.cell import Ended
 from ss3d.bench.shape import FACTOR, FIRST_RUNG, METRIC
 from ss3d.config import TrialConfig
 from ss3d.data.dataset import open_dataset
-from ss3d.data.loader import load_data
+from ss3d.data.loader import TrialData, load_data
 from ss3d.errors import OutcomeError
 from ss3d.store.opening import open_store
 from ss3d.study.parameter import Choices, FloatRange
@@ -62,7 +62,7 @@ def train(config: dict[str, Any], base: dict[str, Any], data: str, cache: str) -
         tune.report(metrics)
 
 
-def measured_epochs(config: TrialConfig, data: Any) -> Iterator[dict[str, Any]]:
+def measured_epochs(config: TrialConfig, data: TrialData) -> Iterator[dict[str, Any]]:
     """Yield every epoch's objective with the seconds of the trial so far, by part."""
     seconds = dict.fromkeys(_PARTS, 0.0)
     for report in run_trial(new_state(config, None, torch.device("cpu")), data):

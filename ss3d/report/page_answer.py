@@ -57,15 +57,15 @@ def answer(findings: Findings) -> Markup:
     )
 
 
-def gain_words(comparison: Comparison | None) -> Markup:
-    """Return a gain with its interval and verdict, or a dash with the reason."""
+def gain_words(comparison: Comparison | None, with_verdict: bool = True) -> Markup:
+    """Return a gain with its interval and, if wanted, verdict; or a dash with the reason."""
     gain = comparison.gain if comparison else None
     if gain is None:
         reason = comparison.reason if comparison else ""
         return element("span", "–", title=reason) if reason else Markup("–")
     interval = element("small", f"{gain.low:+.2f} to {gain.high:+.2f}")
     verdict = element("span", gain.verdict, class_=f"verdict {_SIGNS[gain.verdict]}")
-    return join([f"{gain.mean:+.3f}", interval, verdict], " ")
+    return join([f"{gain.mean:+.3f}", interval, *[verdict] * with_verdict], " ")
 
 
 def _card(findings: Findings, row: Row, confirmed: Mapping[str, Confirmed]) -> Markup:

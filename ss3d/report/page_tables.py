@@ -54,7 +54,7 @@ def _leaderboard(findings: Findings, rows: Sequence[Row], with_stratum: bool) ->
             *["" if row.front is None else str(row.front)] * several,
             *(number(row.values.get(metric)) for metric in objectives.metrics),
             "" if row.gain is None else f"{row.gain:+.3f}",
-            *[gain_words(gains.over_control if gains else None)] * with_control,
+            *[gain_words(gains.over_control if gains else None, with_verdict=False)] * with_control,
             str(row.epochs),
             duration(row.seconds),
             *("" if path not in row.params else short(row.params[path]) for path in varied),

@@ -5,24 +5,23 @@ The driver holds the leases and not its workers, so what waits for another drive
 
 from __future__ import annotations
 
-import threading
-
 from ss3d.errors import RefusedError
 from ss3d.store import layout
 from ss3d.store.layout import SharedKind
 from ss3d.store.lease import TTL_S, Lease, take_lease
 from ss3d.store.protocol import Store
+from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.study.job import Job
 from ss3d.study.ownership import Ownership
-from ss3d.study.patience import GaveUpError, patiently
+from ss3d.study.patience import patiently
 from ss3d.trial.history import is_complete, why_failed
 
 _POLL_S = 1.0
 """How soon the end of what another driver makes is seen."""
 
 
-class Claims:
+class Claims(Background):
     """Holds the leases of the shared jobs that run here or are next.
 
     Never more than there are slots: another driver could make what ours has no room for.
@@ -34,19 +33,12 @@ class Claims:
     """
 
     def __init__(self, board: Board, store: Store, ttl_s: float = TTL_S) -> None:
+        super().__init__("claims")
         self._board = board
         self._ownership = Ownership(board)
         self._store = store
         self._ttl_s = ttl_s
         self._held: dict[str, Lease] = {}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
-        self.failure: Exception | None = None
-        """Why nothing is claimed any more, if something is wrong."""
-
-    def start(self) -> None:
-        """Begin to claim."""
-        self._thread.start()
 
     def close(self, patience_s: float) -> None:
         """Give all leases back; those of a store that is away run out by themselves.
@@ -59,7 +51,7 @@ class Claims:
             self._board.changed.notify_all()
         self._thread.join(patience_s)
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         try:
             while not self._ended.is_set():
                 self._let_go()
@@ -68,10 +60,6 @@ class Claims:
                 with self._board.changed:
                     if not self._ownership.is_undecided() and not self._ended.is_set():
                         self._board.changed.wait(_POLL_S)
-        except GaveUpError:
-            return
-        except Exception as error:  # noqa: BLE001 - the driver raises it: nothing is swallowed
-            self.failure = error
         finally:
             for lease in self._held.values():
                 lease.release()

@@ -14,7 +14,7 @@ from typing import Any
 from ss3d.config import TrialConfig, canonical_json, fingerprint
 from ss3d.errors import ConfigError, RefusedError
 from ss3d.report.comparable import keep_values
-from ss3d.report.leaderboard import by_stratum, objective_of, objective_value
+from ss3d.report.leaderboard import by_stratum, leaderboard, objective_of
 from ss3d.trial.records import StudyRecord, TrialRecord
 
 FEWEST_SEEDS = 2
@@ -25,8 +25,9 @@ _DRAWN = ("pretrain.seed", "semi.seed")
 
 
 def choose_trials(study: StudyRecord, top: int, where: Mapping[str, Any]) -> list[TrialRecord]:
-    """Return the best complete trials of each stratum, the best first.
+    """Return the best complete trials of each stratum that violate no constraint, the best first.
 
+    Of several objectives the first is confirmed; who is best is as in `ss3d trials`.
     Trials that differ in nothing but their seeds count once, with their best value.
 
     Args:
@@ -38,21 +39,17 @@ def choose_trials(study: StudyRecord, top: int, where: Mapping[str, Any]) -> lis
         ConfigError: no trial is complete, or none has such values.
     """
     (kept,) = keep_values([study], where)
-    complete = [trial for trial in kept if trial.state == "complete"]
-    if not complete:
+    by_name = {trial.spec.trial: trial for trial in kept}
+    rows = leaderboard(study.model_copy(update={"trials": tuple(kept)}))
+    ranked = [by_name[row.trial] for row in rows if row.rank is not None]
+    if not ranked:
         words = "".join(f" with {path} = {value}" for path, value in where.items())
         raise ConfigError(f"study {study.name} has no complete trial{words} to confirm")
-    objective = objective_of(study.spec)
-
-    def order(trial: TrialRecord) -> tuple[float, str]:
-        value = objective_value(trial, objective)
-        return objective.order(float("nan") if value is None else value), trial.spec.trial
-
     chosen: list[TrialRecord] = []
     seen = set[str]()
-    for trials in by_stratum(complete).values():
+    for trials in by_stratum(ranked).values():
         distinct: list[TrialRecord] = []
-        for trial in sorted(trials, key=order):
+        for trial in trials:
             identity = canonical_json(_kept(trial.spec.config))
             if identity not in seen:
                 seen.add(identity)
@@ -72,6 +69,7 @@ def confirmation_text(
         seeds: how often each runs.
         name: of the confirmation.
     """
+    objective = objective_of(study.spec)
     configs = {trial.spec.trial: _kept(trial.spec.config) for trial in chosen}
     first = next(iter(configs.values()))
     common = {
@@ -90,7 +88,7 @@ def confirmation_text(
                 "replicates": MOST_SEEDS,
             },
         ),
-        ("[objective]", study.spec["objective"]),
+        ("[objective]", {"metric": objective.metric, "direction": objective.direction}),
         ("[sampler]", {"name": "random"}),
         ("[pruner]", {"name": "none"}),
         ("[budget]", {"trials": seeds * len(chosen)}),

@@ -18,6 +18,7 @@ from ss3d.store.fenced import FencedStore
 from ss3d.store.lease import take_lease
 from ss3d.store.opening import open_store
 from ss3d.store.protocol import Store
+from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.study.claims import Claims
 from ss3d.study.definition import Request, Study, define_study, extend_budget
@@ -151,7 +152,6 @@ class _Session:
         self._spool = Spool(settings.cache_dir, store.address, settings.spool_bytes)
         self._spool_watch = SpoolWatch(self._board, self._spool)
         self._recorder = Recorder(self._board, store, journal, projector)
-        self._listener = StopListener(self._board, store, study.name, interrupted.set)
         if projector:
             _show_earlier(study, agreement, projector)
         self._begin(agreement, journal)
@@ -166,12 +166,10 @@ class _Session:
             since: when the session began, by the store's clock.
             trainable: runs the jobs; None trains.
         """
-        self._listener.start(since)
-        self._proposer.start()
-        self._claims.start()
-        self._recorder.start()
-        self._clock.start()
-        self._spool_watch.start()
+        interrupt, name = self._interrupted.set, self._study.name
+        self._listener = StopListener(self._board, self._store, name, since, interrupt)
+        for thread in self._threads:
+            thread.start()
         try:
             if not self._board.is_exhausted():
                 self._run_jobs(slots, trainable)
@@ -250,16 +248,20 @@ class _Session:
             self._interrupted.set()
 
     @property
-    def _failure(self) -> Exception | None:
-        threads = (
+    def _threads(self) -> tuple[Background, ...]:
+        """Return all that works beside Tune's loop; first what no trial must start before."""
+        return (
+            self._listener,
             self._proposer,
             self._claims,
             self._recorder,
-            self._listener,
             self._clock,
             self._spool_watch,
         )
-        return next((thread.failure for thread in threads if thread.failure), None)
+
+    @property
+    def _failure(self) -> Exception | None:
+        return next((thread.failure for thread in self._threads if thread.failure), None)
 
 
 def _end(record: TrialRecord) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 
@@ -10,9 +9,10 @@ from optuna.trial import FrozenTrial
 
 from ss3d.store import layout
 from ss3d.store.protocol import Store
+from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.study.enqueued import ENTRY, QueueEntry, WaitingPoints, used
-from ss3d.study.patience import GaveUpError, patiently, put_once
+from ss3d.study.patience import patiently, put_once
 from ss3d.study.proposals import Proposal, propose
 from ss3d.trial.history import is_complete
 from ss3d.trial.records import TrialSpec
@@ -21,7 +21,7 @@ from ss3d.trial.spec import code_version, control_key, pretrain_key, versions
 _POLL_S = 1.0
 
 
-class Proposer:
+class Proposer(Background):
     """Keeps one trial more on the board than workers can take.
 
     So with one slot, trial n is proposed when trial n - 2 is told, as if n - 1 were running: always
@@ -43,20 +43,13 @@ class Proposer:
         data_hash: str,
         earlier: Sequence[FrozenTrial] = (),
     ) -> None:
+        super().__init__("proposer")
         self._board = board
         self._store = store
         self._study = study
         self._data_hash = data_hash
         self._earlier = tuple(earlier)
         self._waiting = WaitingPoints(store, study, board.space)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="proposer", daemon=True)
-        self.failure: Exception | None = None
-        """Why no more trials come, if something is wrong."""
-
-    def start(self) -> None:
-        """Begin to propose."""
-        self._thread.start()
 
     def close(self) -> None:
         """Stop after the trial that is being sealed."""
@@ -65,19 +58,14 @@ class Proposer:
             self._board.changed.notify_all()
         self._thread.join()
 
-    def _run(self) -> None:
-        try:
-            while not self._ended.is_set():
-                number = self._board.next_number()
-                if number is None:
-                    with self._board.changed:
-                        self._board.changed.wait(_POLL_S)
-                else:
-                    self._propose(number)
-        except GaveUpError:
-            return
-        except Exception as error:  # noqa: BLE001 - the driver raises it: nothing is swallowed
-            self.failure = error
+    def _work(self) -> None:
+        while not self._ended.is_set():
+            number = self._board.next_number()
+            if number is None:
+                with self._board.changed:
+                    self._board.changed.wait(_POLL_S)
+            else:
+                self._propose(number)
 
     def _propose(self, number: int) -> None:
         space = self._board.space

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 from ss3d.config import canonical_json
 from ss3d.store import layout
 from ss3d.store.protocol import Store
+from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.study.events import Decided, Ended, Event, Reported, Sealed, SharedEvent
 from ss3d.study.frozen import frozen_trial
 from ss3d.study.journal import Journal
-from ss3d.study.patience import GaveUpError, patiently, put_once
+from ss3d.study.patience import patiently, put_once
 from ss3d.study.rungs import Decision
 from ss3d.trial.records import SCHEMA, SharedRecord, TrialRecord
 
@@ -38,7 +39,7 @@ class Projector(Protocol):
         """Show a shared pretraining or control as it is now."""
 
 
-class Recorder:
+class Recorder(Background):
     """Writes what happened on the board, in order.
 
     Args:
@@ -51,20 +52,17 @@ class Recorder:
     def __init__(
         self, board: Board, store: Store, journal: Journal, projector: Projector | None
     ) -> None:
+        super().__init__("recorder")
         self._board = board
         self._store = store
         self._journal = journal
         self._projector = projector
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._copies: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._copier = threading.Thread(target=self._copy, name="journal", daemon=True)
-        self.failure: Exception | None = None
-        """Why nothing is written any more, if something is wrong."""
 
     def start(self) -> None:
         """Begin to write."""
-        self._thread.start()
+        super().start()
         self._copier.start()
 
     def close(self, hurry: Callable[[], bool], patience_s: float) -> None:
@@ -88,14 +86,9 @@ class Recorder:
         while (copy := self._copies.get()) is not None:
             copy()
 
-    def _run(self) -> None:
-        try:
-            while (event := self._board.events.get()) is not None:
-                self._write(event)
-        except GaveUpError:
-            return
-        except Exception as error:  # noqa: BLE001 - the driver raises it: nothing is swallowed
-            self.failure = error
+    def _work(self) -> None:
+        while (event := self._board.events.get()) is not None:
+            self._write(event)
 
     def _write(self, event: Event) -> None:
         match event:

@@ -56,7 +56,7 @@ def with_tables_of(space: Space, path: Path) -> Space:
         ConfigError: the file is not valid, or it searches something else.
     """
     other = load_space(path, space.seed)
-    for name in ("parameters", "strata", "objective"):
+    for name in ("parameters", "strata", "objectives"):
         if getattr(other, name) != getattr(space, name):
             raise ConfigError(
                 f"--space: {path} has other {name} than the study; its curves are of no use there"

@@ -95,6 +95,7 @@ def test_summary_is_the_median_of_ratios_seed_by_seed() -> None:
     plain, both = summary.rows
     assert (plain.ratio, plain.ceiling, plain.spent_s, plain.num_pretrains) == (1, 1, 16, 4)
     assert (both.ratio, both.spent_s, both.wall_ratio) == (4.0, 4.0, 2.0)
+    assert (plain.best_change, both.best_change) == (0.0, 0.0)
     assert (both.target_ratio, both.time_to_target_s) == (1.0, 4.0)
     assert both.ceiling == pytest.approx(16 / (4 * 3 + 4 * 0.15625))
     assert (summary.trial_s, summary.pretrain_share) == (4.0, 0.75)
@@ -109,6 +110,7 @@ def test_a_way_that_finds_less_has_no_time_to_target_and_reaches_no_goal() -> No
     summary = summarize(table, cells)
     assert summary.row(BOTH).time_to_target_s == math.inf
     assert summary.row(BOTH).target_ratio == 0
+    assert summary.row(BOTH).best_change == pytest.approx(value - 5.0)
     assert not summary.is_reached
 
 

@@ -24,7 +24,7 @@ class SlowJournal(Journal):
     """Copies nothing before it is let."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "x", "minimize")
+        super().__init__(path, "x", ["minimize"])
         self.agree([])
         self.may_go = threading.Event()
 
