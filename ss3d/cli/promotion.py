@@ -1,4 +1,4 @@
-"""Who is champion: promote a trial, roll back, and the registry's history."""
+"""Promote a trial: compare it with the champion, ask the gates, register it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ss3d.cli.opening import HomeOption, StoreOption
-from ss3d.cli.options import parse_assignments
-from ss3d.cli.output import JsonFlag, console, emit
-from ss3d.cli.promotion_tables import (
-    models_table,
-    say_history,
-    say_outcome,
-    say_proposal,
-    say_repaired,
-)
+from ss3d.cli.options import ReasonOption, parse_assignments
+from ss3d.cli.output import JsonFlag, emit
+from ss3d.cli.promotion_tables import say_outcome, say_proposal
 from ss3d.errors import ConfigError
 from ss3d.settings import Settings, load_settings
+from ss3d.store.opening import open_store
 
 if TYPE_CHECKING:
     from ss3d.store.protocol import Store
     from ss3d.tracking.candidate import Candidate
     from ss3d.tracking.gates import Gates
     from ss3d.tracking.proposal import Proposal
-
-ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Registered model.")]
-Reason = Annotated[str, typer.Option("--reason", help="Kept in the ledger.")]
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ def promote(
     force: Annotated[
         bool, typer.Option("--force", help="Although a gate is closed; needs --reason.")
     ] = False,
-    reason: Reason = "",
+    reason: ReasonOption = "",
     home: HomeOption = None,
     store: StoreOption = None,
     as_json: JsonFlag = False,
@@ -98,7 +90,7 @@ def promote(
         source, model, to, parse_assignments(where), gates, dry_run, picture, force, reason
     )
     _check(asked)
-    opened = _store(settings)
+    opened = open_store(settings.store_address)
     with _candidate(opened, asked) as candidate:
         proposal = _propose(opened, candidate, asked)
         if not as_json:
@@ -110,58 +102,6 @@ def promote(
             return
         value |= _carry_out(opened, settings, proposal, asked)
     emit(value, as_json, lambda: say_outcome(value))
-
-
-def rollback(
-    model: ModelName,
-    reason: Reason = "",
-    home: HomeOption = None,
-    store: StoreOption = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Make the previous version of a model its champion again; once more takes that back.
-
-    Examples:
-      ss3d rollback chairs --reason "thin legs are lost"
-    """
-    from ss3d.tracking.rollback import roll_back
-
-    settings = load_settings(home=home, store=store)
-    value = roll_back(_store(settings), settings, model, reason)
-    emit(value, as_json, lambda: say_outcome(value))
-
-
-def registry(
-    model: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Default: all models.", show_default=False)
-    ] = None,
-    home: HomeOption = None,
-    store: StoreOption = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Say who is champion; of one model, who was when, and why.
-
-    The store's ledger decides; aliases in MLflow that a crash left behind are repaired.
-
-    Examples:
-      ss3d registry
-      ss3d registry chairs
-    """
-    from ss3d.tracking.champions import champions, history
-
-    settings = load_settings(home=home, store=store)
-    opened = _store(settings)
-    if model is None:
-        known = champions(opened)
-        emit(known, as_json, lambda: console.print(models_table(known)))
-        return
-    value = history(opened, settings, model)
-
-    def show() -> None:
-        say_history(value)
-        say_repaired(value["repaired"])
-
-    emit(value, as_json, show)
 
 
 def _check(asked: _Asked) -> None:
@@ -224,7 +164,7 @@ def _draw(store: Store, proposal: Proposal, path: Path) -> None:
 
     found, head = proposal.challenge, proposal.ledger.head
     if found is None or found.gain is None or head is None:
-        reason = found.reason if found else "there is no champion yet"
+        reason = found.reason if found else "there is no other champion whose measurements are kept"
         raise ConfigError(f"--picture: there is nothing to compare with: {reason}")
     with tempfile.TemporaryDirectory(prefix="ss3d-champion-") as folder:
         champion = None
@@ -267,9 +207,3 @@ def _carry_out(
         write_folder(asked.folder, proposal, asked.reason, asked.force)
         return {"folder": str(asked.folder)}
     return register(store, settings, proposal, asked.reason, asked.force)
-
-
-def _store(settings: Settings) -> Store:
-    from ss3d.store.opening import open_store
-
-    return open_store(settings.store_address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ss3d.cli.output import console, errors
+from ss3d.report.leaderboard import MARKS
 
 if TYPE_CHECKING:
     from ss3d.report.challenge import Challenge
-    from ss3d.report.paired_gain import PairedGain
     from ss3d.tracking.ledger import Answer
     from ss3d.tracking.proposal import Proposal
 
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 def say_proposal(proposal: Proposal, picture: Path | None) -> None:
     """Print the candidate against the champion, and all answers."""
     head, found = proposal.ledger.head, proposal.challenge
+    if head is not None and proposal.is_champion:
+        _line(f"{head.origin} is the champion already; no gate is asked")
     if head is not None and found is not None:
         title = f"{proposal.candidate.origin} against version {head.version} ({head.origin})"
         if found.gain is None:
             console.print(f"{title}: not comparable: {found.reason}", highlight=False)
         else:
             console.print(_challenge_table(found, title))
+            console.print("+ better, - worse, = not distinguishable, model by model", style="dim")
     if proposal.answers:
         console.print(_gates_table(proposal.answers))
     if picture is not None:
@@ -57,7 +61,7 @@ def say_repaired(changes: Sequence[str]) -> None:
 
 def models_table(models: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of all models' champions."""
-    table = _table("model", "version", "from", "cd_l1", "champion since", "reason")
+    table = _table("model", "version", "from", "cd_l1", "since", "reason")
     for one in models:
         version, since = str(one["version"]), _when(one["since"])
         table.add_row(
@@ -69,7 +73,7 @@ def models_table(models: Sequence[Mapping[str, Any]]) -> Table:
 
 def say_history(value: Mapping[str, Any]) -> None:
     """Print who was champion of a model when and why, and what MLflow has."""
-    table = _table("champion since", "version", "from", "cd_l1", "gates", "why", title="ledger")
+    table = _table("since", "version", "from", "cd_l1", "gates", "why", title="ledger")
     for entry in value["entries"]:
         why = ": ".join(word for word in (entry["action"], entry["reason"]) if word)
         table.add_row(
@@ -90,13 +94,15 @@ def say_history(value: Mapping[str, Any]) -> None:
 
 
 def _challenge_table(found: Challenge, title: str) -> Table:
-    table = _table("validation models", "n", "champion", "candidate", "gain", "", title=title)
+    columns = ("category", "n", "champion", "candidate", "gain", "", "95 % interval")
+    table = _table(*columns, title=title)
     rows = [(c.category, c.champion, c.candidate, c.gain) for c in found.categories]
     if found.gain is not None:
         rows.append(("all", found.champion.cd_l1, found.candidate.cd_l1, found.gain))
     for name, champion, candidate, gain in rows:
         numbers = (str(gain.num_models), _number(champion), _number(candidate))
-        table.add_row(escape(name), *numbers, _gain(gain), gain.verdict)
+        ends = f"{gain.low:+.3f} to {gain.high:+.3f}" if math.isfinite(gain.low) else ""
+        table.add_row(escape(name), *numbers, f"{gain.mean:+.3f}", MARKS[gain.verdict], ends)
     return table
 
 
@@ -118,7 +124,9 @@ def _table(*columns: str, title: str = "") -> Table:
     )
     for column in columns:
         is_number = column in ("n", "cd_l1", "champion", "candidate", "gain")
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        is_time = column in ("since", "made")
+        justify = "right" if is_number else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=is_time)
     return table
 
 
@@ -128,10 +136,6 @@ def _gates(entry: Mapping[str, Any]) -> str:
         return "-"
     count = f"{sum(answer['passed'] for answer in answers)} of {len(answers)}"
     return f"[red]{count}, forced[/]" if entry["forced"] else count
-
-
-def _gain(gain: PairedGain) -> str:
-    return f"{gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
 
 
 def _number(value: float | None) -> str:

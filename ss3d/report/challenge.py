@@ -88,7 +88,7 @@ def challenge(champion: Measured, candidate: Measured, categories: Mapping[str, 
     Args:
         champion: as it was promoted.
         candidate: as it would be.
-        categories: of each of the candidate's validation models.
+        categories: name of the category of each of the candidate's validation models.
     """
     reason = _why_not(champion, candidate)
     if reason:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,22 +49,23 @@ def draw_challenge(
     parts: Any = figure.subfigures(2, 1, height_ratios=[top, max(0.01, height - top)])
     scatter, forest = parts[0].subplots(1, 2, width_ratios=[1, 1.25])
     _draw_scatter(scatter, challenge)
-    _draw_forest(forest, challenge, candidate)
+    _draw_forest(forest, challenge)
     if objects:
         _draw_objects(parts[1], challenge, objects, (candidate, champion))
     figure.suptitle(title, fontsize=11, color=_INK)
     _save(figure, path)
 
 
-def choose_objects(challenge: Challenge, candidate: Previews) -> list[str]:
-    """Return the most improved, the median and the most worsened model whose image is kept."""
+def choose_objects(challenge: Challenge, candidate: Previews) -> dict[str, str]:
+    """Return three models whose image is kept, each with what it stands for."""
     gains = {
         model: challenge.champion.distances[model] - challenge.candidate.distances[model]
         for model in candidate.images
     }
     ordered = sorted(gains, key=lambda model: (-gains[model], model))
-    places = dict.fromkeys((0, len(ordered) // 2, len(ordered) - 1))
-    return [ordered[place] for place in places if 0 <= place < len(ordered)]
+    middle = len(ordered) // 2
+    places = {"largest gain": 0, "median gain": middle, "smallest gain": len(ordered) - 1}
+    return {ordered[place]: word for word, place in places.items() if ordered}
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -88,11 +89,11 @@ def _draw_scatter(axes: Axes, challenge: Challenge) -> None:
     axes.set_aspect("equal")
 
 
-def _draw_forest(axes: Axes, challenge: Challenge, candidate: Previews) -> None:
+def _draw_forest(axes: Axes, challenge: Challenge) -> None:
     assert challenge.gain is not None
     rows = [
         ("all", challenge.gain),
-        *((candidate.names.get(c.category, c.category), c.gain) for c in challenge.categories),
+        *((one.category, one.gain) for one in challenge.categories),
     ]
     axes.axvline(0, color=_INK, linewidth=1)
     for place, (_, gain) in enumerate(rows):
@@ -112,7 +113,7 @@ def _draw_forest(axes: Axes, challenge: Challenge, candidate: Previews) -> None:
 def _draw_objects(
     part: SubFigure,
     challenge: Challenge,
-    objects: Sequence[str],
+    objects: Mapping[str, str],
     previews: tuple[Previews, Previews | None],
 ) -> None:
     candidate, champion = previews
@@ -121,14 +122,14 @@ def _draw_objects(
         ("candidate", CANDIDATE, candidate),
     ]
     grid = part.subplots(len(objects), 4, squeeze=False)
-    for row, model in enumerate(objects):
+    for row, (model, word) in enumerate(objects.items()):
         target = candidate.target[candidate.ids.index(model)]
         shown = [target, *(_cloud(p, model) for _, _, p in clouds if p is not None)]
         reach = reach_of(shown)
         axes = grid[row, 0]
         axes.imshow(candidate.images[model], interpolation="lanczos")
         axes.set_axis_off()
-        axes.set_title(model, fontsize=7, color=_INK)
+        axes.set_title(f"{word}\n{model}", fontsize=7, color=_INK)
         for column, (name, color, of) in enumerate(clouds, start=1):
             measured = challenge.champion if name == "champion" else challenge.candidate
             axes = grid[row, column]

@@ -7,12 +7,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ss3d.errors import ConfigError
-from ss3d.report.challenge import Challenge, Measured
+from ss3d.report.challenge import Challenge
 from ss3d.report.exported_distances import Exports
 from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.tracking.candidate import Candidate
-from ss3d.tracking.ledger import Answer
+from ss3d.tracking.ledger import Answer, Entry
 from ss3d.trial.history import load_study_record, read_object
 from ss3d.trial.readings import list_readings
 from ss3d.trial.spec import code_version
@@ -26,10 +26,17 @@ class Case:
 
     store: Store
     candidate: Candidate
-    champion: Measured | None
+    champion: Entry | None
     challenge: Challenge | None
-    """None without a champion."""
+    """None without a champion, or where its measurements were not kept."""
     margin: float
+
+    @property
+    def not_comparable(self) -> str:
+        """Return why there is no gain over the champion."""
+        if self.challenge is None:
+            return "what the champion measured was not kept"
+        return self.challenge.reason
 
 
 def confirmed(case: Case, seeds: int) -> Answer:
@@ -51,11 +58,8 @@ def confirmed(case: Case, seeds: int) -> Answer:
         )  # fmt: skip
     got, passed = f"{len(values)} seeds in {name}", len(values) >= seeds
     if passed and champion is not None:
-        mean, sd = champion.cd_l1 - fmean(values), stdev(values)
-        got += f", gain {mean:+.3f} - {sd:.3f} = {mean - sd:+.3f}"
-        comparable = case.challenge is not None and case.challenge.gain is not None
-        passed = comparable and mean - sd >= case.margin
-        advice = f"promote another trial, {_FORCE}"
+        words, passed = _gain_of_seeds(case, values)
+        got, advice = f"{got}, {words}", f"promote another trial, {_FORCE}"
     return Answer(
         gate="confirmed_seeds", passed=passed, got=got, expected=goal,
         advice="" if passed else advice,
@@ -127,6 +131,15 @@ def read_test_once(case: Case, _wanted: bool) -> Answer:
         expected="1 reading, of the chosen trial, after the choice",
         advice="" if passed else advice,
     )  # fmt: skip
+
+
+def _gain_of_seeds(case: Case, values: list[float]) -> tuple[str, bool]:
+    """Return mean - sd of the gain over the champion in words, and whether it keeps the margin."""
+    found = case.challenge
+    if found is None or found.gain is None:
+        return case.not_comparable, False
+    mean, sd = found.champion.cd_l1 - fmean(values), stdev(values)
+    return f"gain {mean:+.3f} - {sd:.3f} = {mean - sd:+.3f}", mean - sd >= case.margin
 
 
 def _repetitions(case: Case, confirmation: str) -> list[float]:

@@ -44,13 +44,8 @@ class Proposal:
 
     @property
     def is_champion(self) -> bool:
-        """Return whether it is the champion already."""
-        head, candidate = self.ledger.head, self.candidate
-        return (
-            head is not None
-            and head.origin == candidate.origin
-            and head.weights_sha256 == candidate.measured.weights_sha256
-        )
+        """Return whether it is the champion already: then there is nothing to compare or to ask."""
+        return _is_champion(self.ledger, self.candidate)
 
     def check(self) -> None:
         """Refuse if a gate is closed.
@@ -78,42 +73,56 @@ def propose(store: Store, candidate: Candidate, model: str | None, gates: Gates)
         CheckpointError: the ledger or a record is damaged.
     """
     ledger = Ledger("", 0, ()) if model is None else read_ledger(store, model)
+    if _is_champion(ledger, candidate):
+        return Proposal(candidate, ledger, None, ())
     champion = None if ledger.head is None else champion_measured(store, ledger.head)
     found = None
     if champion is not None:
         previews = read_previews(candidate.best)
-        categories = dict(zip(previews.ids, previews.categories, strict=True))
+        names = [previews.names.get(category, category) for category in previews.categories]
+        categories = dict(zip(previews.ids, names, strict=True))
         found = challenge(champion, candidate.measured, categories)
-    case = Case(store, candidate, champion, found, gates.margin or 0.0)
+    case = Case(store, candidate, ledger.head, found, gates.margin or 0.0)
     wanted = gates.model_dump(exclude_none=True)
     answers = [_ASK[name](case, limit) for name, limit in wanted.items() if limit is not False]
     return Proposal(candidate, ledger, found, tuple(answers))
 
 
 def champion_measured(store: Store, entry: Entry) -> Measured | None:
-    """Return what was measured of a champion when it was promoted; None of the oldest entries.
+    """Return what was measured of a champion when it was promoted; None if it was not kept.
 
     Raises:
-        CheckpointError: the record is gone or damaged.
+        CheckpointError: the record is damaged.
     """
-    if not entry.metrics_sha256:
+    if not entry.metrics_sha256:  # one of the oldest entries
         return None
     key = layout.promoted_metrics(entry.model, entry.metrics_sha256)
     blob = store.get(key)
-    if blob is None or hashlib.sha256(blob.data).hexdigest() != entry.metrics_sha256:
-        raise CheckpointError(f"{key}: what version {entry.version} measured is gone or damaged")
+    if blob is None:
+        return None
+    if hashlib.sha256(blob.data).hexdigest() != entry.metrics_sha256:
+        raise CheckpointError(f"{key}: what version {entry.version} measured is damaged")
     return parse_measured(blob.data, key)
 
 
+def _is_champion(ledger: Ledger, candidate: Candidate) -> bool:
+    head = ledger.head
+    return (
+        head is not None
+        and head.origin == candidate.origin
+        and head.weights_sha256 == candidate.measured.weights_sha256
+    )
+
+
 def _margin(case: Case, margin: float) -> Answer:
-    found = case.challenge
     goal = f"a gain >= {margin:g} of cd_l1, its interval above 0, on the champion's models"
-    if found is None:
+    if case.champion is None:
         return Answer(gate="margin", passed=True, got="there is no champion yet", expected=goal)
-    gain = found.gain
+    gain = case.challenge.gain if case.challenge else None
     if gain is None:
         advice = "measure both on one data set, or --force with a --reason"
-        return Answer(gate="margin", passed=False, got=found.reason, expected=goal, advice=advice)
+        got = case.not_comparable
+        return Answer(gate="margin", passed=False, got=got, expected=goal, advice=advice)
     passed = gain.mean >= margin and gain.verdict == "better"
     return Answer(
         gate="margin",

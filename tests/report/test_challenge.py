@@ -67,7 +67,11 @@ def test_the_picture_shows_the_most_improved_the_median_and_the_most_worsened(
 ) -> None:
     found = challenge(measured([10.0] * 6), measured([9.0, 12.0, 10.0, 7.0, 9.9, 10.1]), CATEGORIES)
     candidate = previews(found)
-    assert choose_objects(found, candidate) == ["m3", "m2", "m1"]
+    assert choose_objects(found, candidate) == {
+        "m3": "largest gain",
+        "m2": "median gain",
+        "m1": "smallest gain",
+    }
     for champion in (candidate, None):
         draw_challenge(tmp_path / "new" / "c.png", found, candidate, champion, "b against a")
         with Image.open(tmp_path / "new" / "c.png") as drawn:

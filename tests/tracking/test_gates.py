@@ -93,18 +93,27 @@ def test_the_margin_is_paired_on_the_champions_models(
     closed = ask(store, margin=0.51)["margin"]
     assert not closed.passed
     assert closed.got == "+0.500 (+0.500 to +0.500), 2 models"
-    assert not ask(store, "t00000", margin=0.0)["margin"].passed
+    assert ask(store, "t00000", margin=0.5) == {}  # the champion itself: a promotion is repeated
+    put_trial(make_trial(2, "complete"), cd_l1=11.5)
+    assert not ask(store, "t00002", margin=0.0)["margin"].passed
 
 
 def test_a_champion_whose_measurements_are_damaged_is_named(
     store: DirectoryStore, put_trial: Callable
 ) -> None:
-    put_trial(make_trial(0, "complete"))
+    for number in range(2):
+        put_trial(make_trial(number, "complete"))
     crown(store, "t00000")
     (key,) = store.list("registry/chairs/metrics/")
     (Path(store.address) / key).write_bytes(b"{}")
-    with pytest.raises(CheckpointError, match="version 1 measured is gone or damaged"):
-        ask(store, "t00000", margin=0.0)
+    with pytest.raises(CheckpointError, match="version 1 measured is damaged"):
+        ask(store, margin=0.0)
+    store.delete(key)
+    answers = ask(store, margin=0.0)
+    assert (answers["margin"].passed, answers["margin"].got) == (
+        False,
+        "what the champion measured was not kept",
+    )
 
 
 def confirm(store: DirectoryStore, tmp_path: Path, values: list[float], arm: str) -> None:

@@ -1,6 +1,6 @@
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,21 @@ from PIL import Image
 from tracking_records import make_trial, write_best
 from typer.testing import CliRunner, Result
 
-from ss3d.cli import promotion
+from ss3d.cli import promotion, registry
 from ss3d.config import canonical_json
-from ss3d.errors import ConfigError, RefusedError
+from ss3d.errors import ConfigError, RefusedError, ServiceError
 from ss3d.report.clouds import read_ply
 from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.tracking.ledger import read_ledger
+from ss3d.tracking.registry import promote
 from ss3d.tracking.served_model import load_model
 
 
 def invoke(settings: Settings, *arguments: object) -> Result:
     app = typer.Typer()
-    for command in (promotion.promote, promotion.rollback, promotion.registry):
+    for command in (promotion.promote, registry.rollback, registry.registry):
         app.command()(command)
     return CliRunner().invoke(app, [*map(str, arguments), "--home", str(settings.home)])
 
@@ -121,7 +122,7 @@ def test_who_was_champion_when_and_why(
     assert history["aliases"] == {"champion": 2, "previous": 1}
     assert [(one["model"], one["version"]) for one in run(settings, "registry")] == [("chairs", 2)]
     text = invoke(settings, "registry", "chairs").stdout
-    assert "rollback: thin legs" in text
+    assert "rollback: thin legs are lost" in " ".join(text.split())
 
 
 def test_a_promoted_folder_needs_no_mlflow(
@@ -154,7 +155,7 @@ def test_a_promoted_folder_needs_no_mlflow(
         (("--model", "../chairs"), "model name"),
         (("--model", "chairs", "--force"), "expected a --reason"),
         (("--model", "chairs", "--picture", "x.gif"), r"expected \.png"),
-        (("--model", "chairs", "--picture", "x.png"), "there is no champion yet"),
+        (("--model", "chairs", "--picture", "x.png"), "there is nothing to compare with"),
         (("--model", "chairs", "--gates", "nowhere.toml"), r"nowhere\.toml: cannot be read"),
     ],
 )
@@ -197,6 +198,38 @@ def test_an_mlflow_that_lost_its_versions_is_told_and_the_ledger_stays(
     assert (again["version"], again["previous"]) == (1, None)  # another MLflow's version 1
     assert read_ledger(store, "chairs").number == 2
     assert run(empty, "registry", "chairs", *elsewhere)["aliases"] == {"champion": 1}
+
+
+def test_who_is_champion_is_told_where_the_aliases_could_not_follow(
+    settings: Settings, store: DirectoryStore, put_trial: Callable
+) -> None:
+    put_trial(make_trial(0, "complete"))
+
+    class GoesAway(DirectoryStore):
+        """A store that answers no more once the ledger's entry is written."""
+
+        is_away = False
+
+        def put_new(self, key: str, data: bytes) -> str:
+            version = super().put_new(key, data)
+            self.is_away = "/ledger/" in key
+            return version
+
+        def list(self, prefix: str) -> Iterator[str]:
+            if self.is_away:
+                raise ServiceError("the store does not answer")
+            return super().list(prefix)
+
+    away = GoesAway(Path(settings.store_address))
+    with pytest.raises(ServiceError, match=r"version 1 is champion.* does not answer"):
+        promote(away, settings, "demo", None, "chairs")
+    assert read_ledger(store, "chairs").head.version == 1
+    found = run(settings, "registry", "chairs")
+    assert found["repaired"] == [
+        "champion: was not set, is version 1 as the ledger says",
+        "candidate: version 1 is the champion and no candidate",
+    ]
+    assert found["aliases"] == {"champion": 1}
 
 
 def test_a_ledger_of_the_first_ss3d_is_read(store: DirectoryStore) -> None:
