@@ -30,9 +30,9 @@ _BASE: dict[str, Any] = {
     "semi.epochs": 16,
     "semi.lr": 2e-4,
 }
-"""Of the preset `tiny`, so small that a trial takes seconds, three fifths of them of pretraining. That
-is long enough for pretrained values to say which keys are good: at the first rung little else is
-known."""
+"""Of the preset `tiny`, so small that a trial takes seconds, three fifths of them of pretraining.
+That is long enough for pretrained values to say which keys are good: at the first rung little else
+is known."""
 _QUICK: dict[str, Any] = {"data.num_val_models": 8, "pretrain.steps": 30, "semi.steps": 16}
 _RANGES: dict[str, tuple[float, float]] = {
     "semi.ema_decay": (0.8, 0.98),
