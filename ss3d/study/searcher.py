@@ -86,7 +86,13 @@ class RungScheduler(Unsaved, FIFOScheduler):
         return TrialScheduler.STOP if is_stopped else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Tell the board what killed a job's last worker; the searcher does not hear it."""
+        """Tell the board what killed a job's last worker; the searcher does not hear it.
+
+        Tune calls this for every worker that dies. A job that it starts anew is no loss: it has
+        been stopped with an error by then, and not all of its tries are used.
+        """
+        if trial.status == Trial.ERROR and trial.should_recover():
+            return
         lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
         self._board.lose(trial.trial_id, f"its worker failed several times: {reason}")
