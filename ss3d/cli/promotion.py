@@ -14,7 +14,7 @@ import typer
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.options import ReasonOption, parse_assignments
 from ss3d.cli.output import JsonFlag, emit
-from ss3d.cli.promotion_tables import say_outcome, say_proposal
+from ss3d.cli.promotion_tables import say_outcome, say_proposal, say_unwritten
 from ss3d.errors import ConfigError
 from ss3d.settings import Settings, load_settings
 from ss3d.store.opening import open_store
@@ -97,7 +97,7 @@ def promote(
             say_proposal(proposal, asked.picture)
         value = _describe(proposal, asked)
         if asked.dry_run or (proposal.closed and not asked.force):
-            emit(value, as_json, lambda: None)
+            emit(value, as_json, lambda: say_unwritten(proposal))
             proposal.check()
             return
         value |= _carry_out(opened, settings, proposal, asked)

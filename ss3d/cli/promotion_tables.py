@@ -40,6 +40,14 @@ def say_proposal(proposal: Proposal, picture: Path | None) -> None:
         console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
 
 
+def say_unwritten(proposal: Proposal) -> None:
+    """Print what a promotion without `--dry-run` would do; a closed gate speaks for itself."""
+    if not proposal.closed:
+        head = proposal.ledger.head
+        instead = f" instead of version {head.version}" if head else "; there is none yet"
+        _line(f"nothing was written; {proposal.candidate.origin} would be the champion{instead}")
+
+
 def say_outcome(value: Mapping[str, Any]) -> None:
     """Print who is champion now, or which folder was written."""
     origin = "/".join(part for part in (value["study"], value["trial"]) if part)
