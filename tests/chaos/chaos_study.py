@@ -225,9 +225,17 @@ def pretrain_keys(store: Store) -> set[str]:
 
 
 def check_gone(family: Collection[psutil.Process]) -> None:
-    """Wait until a driver's family has ended after it."""
-    _, alive = psutil.wait_procs(list(family), timeout=60)
-    assert not alive, f"left behind: {[_command(process) for process in alive]}"
+    """Wait until a driver's family has ended after it.
+
+    Ray's own agents may take minutes to see that their raylet is gone: they are ended here.
+    """
+    _, alive = psutil.wait_procs(list(family), timeout=20)
+    agents = [process for process in alive if "Agent" in _command(process)]
+    for process in agents:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    _, alive = psutil.wait_procs(alive, timeout=40)
+    assert not alive, f"left behind: {[_command(process).strip() for process in alive]}"
 
 
 def _command(process: psutil.Process) -> str:
