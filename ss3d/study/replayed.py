@@ -103,7 +103,7 @@ def as_it_ran(study: StudyRecord, store: Store) -> Outcome:
         "trial": math.fsum(seconds_of(trial.reports) for trial in study.trials),
         **{
             kind: math.fsum(of.seconds for of in study.shared if of.kind == kind)
-            for kind in {of.kind for of in study.shared}
+            for kind in layout.SHARED_KINDS
         },
     }
     slots = _most_at_once(store, study.trials)
