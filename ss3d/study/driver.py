@@ -31,6 +31,7 @@ from ss3d.study.live import Snapshot, take_snapshot, why_ended
 from ss3d.study.prediction import expected_rates
 from ss3d.study.proposer import Proposer, ready_keys
 from ss3d.study.pruners import compared_epochs, make_rule
+from ss3d.study.ray_watch import RayWatch
 from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
 from ss3d.study.samplers import as_founder
@@ -227,8 +228,10 @@ class _Session:
             spool_bytes=self._settings.spool_bytes,
             compared_epochs=compared_epochs(self._study.space),
         )
+        watch = RayWatch(self._board)
         try:
             with ray_session(self._settings, resources, slots) as fitting:
+                watch.start()
                 self._board.widen(fitting)
                 run_jobs(self._board, place, self._interrupted, self._beat, trainable)
         except KeyboardInterrupt:
@@ -236,6 +239,8 @@ class _Session:
             if self._failure:
                 raise self._failure from None
             raise
+        finally:
+            watch.close()
 
     def _beat(self) -> None:
         """Show the search now and then; leave if a thread cannot go on."""
