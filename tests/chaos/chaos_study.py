@@ -229,13 +229,12 @@ def check_gone(family: Collection[psutil.Process]) -> None:
 
     Ray's own agents may take minutes to see that their raylet is gone: they are ended here.
     """
-    _, alive = psutil.wait_procs(list(family), timeout=20)
-    agents = [process for process in alive if "Agent" in _command(process)]
-    for process in agents:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    _, alive = psutil.wait_procs(alive, timeout=40)
+    agents = [process for process in family if "Agent" in _command(process)]
+    _, alive = psutil.wait_procs([p for p in family if p not in agents], timeout=60)
     assert not alive, f"left behind: {[_command(process).strip() for process in alive]}"
+    for agent in agents:
+        with suppress(psutil.NoSuchProcess):
+            agent.kill()
 
 
 def _command(process: psutil.Process) -> str:
