@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ss3d.report.leaderboard import leaderboard, standing
 from ss3d.settings import Settings, load_settings
 from ss3d.store.opening import open_store
 from ss3d.trial.history import load_study_record, load_study_spec
+from ss3d.trial.objectives import objectives_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,15 +40,20 @@ class Study:
     def trials(self) -> pd.DataFrame:
         """Return one row per trial, in order, also of a study that runs.
 
-        Columns are `trial`, `state`, the parameters under their dotted paths, the objective's
-        values (NaN where there is none), `epochs` and `seconds`.
+        Columns are `trial`, `state`, the parameters under their dotted paths, the values of the
+        objectives and of what constraints are about (NaN where there is none), `epochs` and
+        `seconds`; with constraints `feasible` (None without values), with several objectives
+        `front`: the trial's non-dominated rank, from 1.
 
         Raises:
             CheckpointError: a stored record is damaged.
         """
         import pandas as pd
 
-        rows = [_row(trial) for trial in load_study_record(self._store, self.name).trials]
+        record = load_study_record(self._store, self.name)
+        objectives = objectives_of(self.spec)
+        standings = {row.trial: standing(row, objectives) for row in leaderboard(record)}
+        rows = [_row(trial) | standings[trial.spec.trial] for trial in record.trials]
         names = {name: None for row in rows for name in row}
         last = ["epochs", "seconds"]
         columns = [*(name for name in names or _FIRST if name not in last), *last]

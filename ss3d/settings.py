@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,6 +21,7 @@ _VARIABLES = {
     "study_db": "SS3D_STUDY_DB",
     "ray_address": "SS3D_RAY_ADDRESS",
     "cache": "SS3D_CACHE",
+    "spool_gib": "SS3D_SPOOL_GIB",
     "lease_s": "SS3D_LEASE_S",
 }
 
@@ -42,6 +43,8 @@ class Settings(BaseModel):
     """Ray cluster to join; default starts Ray in this machine."""
     cache: Path | None = None
     """Folder of the decoded data sets; default `<home>/cache`."""
+    spool_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
+    """GiB that may wait on a node for a store that is away, before training pauses."""
     lease_s: float = Field(default=30.0, gt=0)
     """Seconds until another driver may take a study whose own is silent on another machine."""
 
@@ -64,6 +67,11 @@ class Settings(BaseModel):
     def study_journal(self) -> Path:
         """Return the file of Optuna's journal."""
         return Path(self.study_db) if self.study_db else self.home.resolve() / "optuna.journal"
+
+    @property
+    def spool_bytes(self) -> float:
+        """Return the limit of what waits on a node, in bytes."""
+        return self.spool_gib * 2**30
 
     @property
     def cache_dir(self) -> Path:
@@ -93,7 +101,12 @@ def load_settings(**flags: str | Path | None) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
-        names = ", ".join(".".join(str(p) for p in fault["loc"]) for fault in error.errors())
-        raise ConfigError(
-            f"settings: {names} not valid; expected some of {', '.join(_VARIABLES)}"
-        ) from error
+        raise ConfigError(f"settings: {', '.join(map(_describe, error.errors()))}") from error
+
+
+def _describe(fault: Any) -> str:
+    """Return what is wrong with one setting."""
+    name = ".".join(str(part) for part in fault["loc"])
+    if name in _VARIABLES:
+        return f"{name}: got {fault['input']!r}: {fault['msg'].lower()}"
+    return f"{name} not valid; expected some of {', '.join(_VARIABLES)}"

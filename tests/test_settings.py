@@ -9,7 +9,7 @@ from ss3d.settings import load_settings
 @pytest.fixture(autouse=True)
 def _empty_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("SS3D_HOME", "SS3D_STORE", "SS3D_TRACKING", "SS3D_CACHE"):
+    for name in ("SS3D_HOME", "SS3D_STORE", "SS3D_TRACKING", "SS3D_CACHE", "SS3D_SPOOL_GIB"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -34,3 +34,13 @@ def test_a_bad_file_is_named(tmp_path, text):
     (tmp_path / "ss3d.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"ss3d\.toml|stor"):
         load_settings()
+
+
+def test_a_spool_without_room_is_refused(monkeypatch):
+    assert load_settings().spool_bytes == 20 * 2**30
+    monkeypatch.setenv("SS3D_SPOOL_GIB", "0.5")
+    assert load_settings().spool_bytes == 2**29
+    for text in ("0", "-1", "nan", "inf", "much"):
+        monkeypatch.setenv("SS3D_SPOOL_GIB", text)
+        with pytest.raises(ConfigError, match=f"settings: spool_gib: got '{text}': input should"):
+            load_settings()

@@ -8,6 +8,7 @@ import typer
 
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit
+from ss3d.errors import ConfigError
 from ss3d.settings import load_settings
 from ss3d.store import layout
 from ss3d.store.opening import open_store
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ss3d.study.importance import StratumImportance
+    from ss3d.trial.records import StudyRecord
 
 _BAR = 30
 
@@ -40,7 +42,11 @@ def importance(
 
     opened = open_store(load_settings(home=home, store=store).store_address)
     found = importances(load_study_record(opened, layout.check_study_name(study)))
-    value = {"study": study, "method": "ped-anova", "strata": [_as_values(part) for part in found]}
+    value = {
+        "study": study,
+        "method": "ped-anova",
+        "strata": [importance_as_values(part) for part in found],
+    }
 
     def say() -> None:
         for part in found:
@@ -49,7 +55,18 @@ def importance(
     emit(value, as_json, say)
 
 
-def _as_values(part: StratumImportance) -> dict[str, Any]:
+def known_importances(study: StudyRecord) -> list[dict[str, Any]]:
+    """Return the importances as `--json` shows them; none if there are too few trials."""
+    from ss3d.study.importance import importances
+
+    try:
+        return [importance_as_values(part) for part in importances(study)]
+    except ConfigError:
+        return []
+
+
+def importance_as_values(part: StratumImportance) -> dict[str, Any]:
+    """Return the importances of a stratum as `--json` shows them."""
     return {
         "stratum": part.stratum,
         "trials": part.num_trials,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ss3d.store.protocol import Store
     from ss3d.trial.records import TrialRecord
 
+"""Rule of what `ss3d stop` decided."""
+
 TrialPath = Annotated[str, typer.Argument(metavar="STUDY/TRIAL", help="E.g. quickstart/t00003.")]
 
 
@@ -50,7 +52,12 @@ def show(
 def why(
     trial: TrialPath, home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False
 ) -> None:
-    """Say why a trial was stopped or went on: every decision that was made about it."""
+    """Say why a trial was stopped or went on: every decision that was made about it.
+
+    Examples:
+      ss3d why quickstart/t00003
+      ss3d why quickstart/t00003 --json
+    """
     from ss3d.trial.history import load_trial_record
 
     opened = open_configured(load_settings(home=home, store=store))
@@ -62,17 +69,36 @@ def why(
     reason = record.result.reason if record.result else ""
 
     def say() -> None:
-        table = Table("epoch", "rule", "value", "cutoff", "rank", "of", "stopped", title=trial)
-        for d in decisions:
-            numbers = (f"{d['value']:.4f}", f"{d['cutoff']:.4f}", str(d["rank"]))
-            compared = (*numbers, str(len(d["peers"]))) if d["rule"] != "user" else ("-",) * 4
-            row = (str(d["rung"]), d["rule"], *compared)
-            table.add_row(*row, "yes" if d["stop"] else "no")
-        console.print(table)
-        console.print(f"{trial}: {record.state}{f': {reason}' if reason else ''}")
+        _say_decisions(trial, decisions)
+        line = f"{trial}: {record.state}{f': {reason}' if reason else ''}"
+        console.print(line, soft_wrap=True)
 
     value = {"trial": name, "state": record.state, "reason": reason, "decisions": decisions}
     emit(value, as_json, say)
+
+
+def _say_decisions(title: str, decisions: list[dict[str, Any]]) -> None:
+    """Print decisions as a table; what the paired test found below it."""
+    from ss3d.study.rungs import BY_USER, Decision, compare_models
+
+    if not decisions:
+        console.print(f"{title}: no decision; no rung has compared it with other trials")
+        return
+    table = Table("epoch", "rule", "value", "cutoff", "rank", "of", "stopped", title=title)
+    notes = []
+    for tree in decisions:
+        d = Decision.from_tree({k: item for k, item in tree.items() if k != "schema"})
+        compared = (f"{d.value:.4f}", f"{d.cutoff:.4f}", str(d.rank), str(len(d.peers)))
+        if d.front is not None:  # of several objectives or under constraints, places are compared
+            compared = (f"front {d.front}", f"rank {d.cutoff:.0f}", *compared[2:])
+        if d.rule == BY_USER:  # compares with no other trial
+            compared = (compared[0], "", "", "")
+        table.add_row(str(d.rung), d.rule, *compared, "yes" if d.stop else "no")
+        if d.difference:
+            notes.append(f"epoch {d.rung}: {compare_models(d.difference)}")
+    console.print(table)
+    for note in notes:
+        console.print(note, soft_wrap=True)
 
 
 def _read_log(store: Store, record: TrialRecord) -> dict[str, str]:

@@ -1,65 +1,22 @@
-"""After the search: promote a trial, predict with a model, look at MLflow, write it again."""
+"""After the search: predict with a model, look at MLflow, write it again."""
 
 from __future__ import annotations
 
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from ss3d.cli.opening import HomeOption, StoreOption, model_directory
-from ss3d.cli.options import parse_assignments
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.errors import CheckpointError, ConfigError
 from ss3d.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ss3d.store.protocol import Store
-
-
-def promote(
-    source: Annotated[
-        str, typer.Argument(metavar="STUDY[/t00017]|DIR", help="A study, a trial, or a directory.")
-    ],
-    model: Annotated[str, typer.Option("--model", help="Name of the registered model.")],
-    where: Annotated[
-        list[str] | None,
-        typer.Option("--where", metavar="PATH=VALUE", help="Which stratum; may be repeated."),
-    ] = None,
-    home: HomeOption = None,
-    store: StoreOption = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Register the best trial's network as a model's next version and its champion.
-
-    The version that was champion keeps the alias `previous`.
-
-    Examples:
-      ss3d promote quickstart --model chairs
-      ss3d promote paper --where data.labeled_ratio=0.1 --model chairs
-      ss3d promote paper/t00017 --model chairs
-      ss3d promote runs/first --model chairs
-    """
-    settings = load_settings(home=home, store=store)
-    result = _promote(settings, source, model, parse_assignments(where))
-
-    def show() -> None:
-        before = f"; previous is version {result['previous']}" if result["previous"] else ""
-        console.print(
-            f"{_origin(result)} is version {result['version']} of {model} and its champion{before}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        console.print(
-            f"next: ss3d predict IMAGE --model models:/{model}@champion -o cloud.ply",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-    emit(result, as_json, show)
 
 
 def predict(
@@ -165,10 +122,11 @@ def sync(
     Examples:
       ss3d sync quickstart
     """
+    from ss3d.cli.importance import known_importances
     from ss3d.tracking.resync import sync as write_again
 
     settings = load_settings(home=home, store=store)
-    counts = write_again(_store(settings), settings, study)
+    counts = write_again(_store(settings), settings, study, known_importances)
 
     def show() -> None:
         console.print(
@@ -212,27 +170,6 @@ def cloud_paths(images: list[Path], output: Path) -> list[Path]:
             path, number = output / f"{image.stem}-{number}.ply", number + 1
         paths.append(path)
     return paths
-
-
-def _promote(settings: Settings, source: str, model: str, where: dict[str, Any]) -> dict[str, Any]:
-    from ss3d.store.layout import split_trial_path
-    from ss3d.tracking.registry import promote as promote_trial
-    from ss3d.tracking.registry import promote_directory
-
-    store = _store(settings)
-    if (Path(source) / "best").is_dir():
-        if where:
-            raise ConfigError("--where: names a stratum of a study; a directory has none")
-        return promote_directory(store, settings, Path(source), model)
-    study, trial = split_trial_path(source) if "/" in source else (source, None)
-    if trial and where:
-        raise ConfigError(f"--where: chooses among a study's trials; {source} names one already")
-    return promote_trial(store, settings, study, trial, model, where)
-
-
-def _origin(result: dict[str, Any]) -> str:
-    """Return what was promoted as a person names it: `study/t00017` or a directory."""
-    return "/".join(part for part in (result["study"], result["trial"]) if part)
 
 
 def _store(settings: Settings) -> Store:

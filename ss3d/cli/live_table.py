@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,7 @@ from rich.text import Text
 from ss3d.report.leaderboard import COLORS, duration
 
 if TYPE_CHECKING:
-    from ss3d.study.live import Snapshot, TrialLine
+    from ss3d.study.live import Best, Snapshot, TrialLine
 
 _SHOWN = 16
 """Trials in the table: all that run and wait, and the newest of the others."""
@@ -59,6 +60,8 @@ class LiveTable:
 
     def _say_changes(self, snapshot: Snapshot) -> None:
         """Print a line for every job whose state changed."""
+        if snapshot.paused or "spool" in self._said:
+            self._say("spool", "is full," if snapshot.paused else "has room", snapshot.paused)
         for shared in snapshot.shared:
             self._say(f"{shared.kind} {shared.key}", shared.state, "")
         for line in snapshot.trials:
@@ -83,18 +86,22 @@ def draw(snapshot: Snapshot, study: str, metric: str) -> RenderableType:
     left = f" · {snapshot.left}" if snapshot.left else ""
     head.append(f" · {duration(snapshot.seconds)}{eta}{left}", style="not bold dim")
     refused = [Text(f"nothing new is started: {snapshot.refused}")] if snapshot.refused else []
+    paused = [Text(f"training pauses: {snapshot.paused}", "yellow")] if snapshot.paused else []
     return Group(
         head,
         *refused,
-        ProgressBar(total=snapshot.target, completed=ended),
-        *(_best(best.trial, best.value, best.stratum, metric) for best in snapshot.best),
+        *paused,
+        Padding(ProgressBar(total=snapshot.target, completed=ended), 0),  # alone, it ends no line
+        *(_best(best, metric) for best in snapshot.best),
         _table(snapshot, metric),
     )
 
 
-def _best(trial: str, value: float, stratum: dict[str, Any], metric: str) -> Text:
-    where = ", ".join(f"{path} = {item}" for path, item in stratum.items())
-    return Text(f"best{f' at {where}' if where else ''}: {trial}, {metric} {value:.3f}", "green")
+def _best(best: Best, metric: str) -> Text:
+    where = ", ".join(f"{path} = {item}" for path, item in best.stratum.items())
+    front = "" if best.num_front is None else f", one of {best.num_front} on its front"
+    text = f"{best.trial}, {metric} {best.value:.3f}{front}"
+    return Text(f"best{f' at {where}' if where else ''}: {text}", "green")
 
 
 def _table(snapshot: Snapshot, metric: str) -> Table:

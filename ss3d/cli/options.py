@@ -14,6 +14,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Replace a parameter; may be repeated."),
 ]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Kept in the ledger of the registered model.")
+]
 
 
 def parse_assignments(assignments: list[str] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from ss3d.study.inventory import SharedItem
 
 app = typer.Typer(
-    help="Pretrained states and controls that trials share: list, show, gc.", no_args_is_help=True
+    help="Pretrained states and controls that trials share: list, show, retry, gc.",
+    no_args_is_help=True,
 )
 
 _SHORT = 12
@@ -28,8 +30,8 @@ _SHORT = 12
 def list_(home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False) -> None:
     """List all pretrained states and controls in the store.
 
-    `failed` left a log, `unfinished` did not; a study that refers to one goes
-    on with it when it is resumed.
+    `running`: a driver makes it now. `failed` is not tried again until `ss3d
+    pretrains retry`; `unfinished` goes on when a study needs it.
 
     Examples:
       ss3d pretrains list
@@ -37,7 +39,15 @@ def list_(home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag 
     from ss3d.study.inventory import list_shared
 
     items = list_shared(open_store(load_settings(home=home, store=store).store_address))
-    emit([asdict(item) for item in items], as_json, lambda: console.print(_table(items)))
+
+    def say() -> None:
+        console.print(_table(items))
+        for item in items:
+            if item.reason:
+                line = f"{item.kind} {item.key[:_SHORT]} failed: {item.reason}"
+                console.print(Text(line), soft_wrap=True)
+
+    emit([asdict(item) for item in items], as_json, say)
 
 
 @app.command()
@@ -78,6 +88,30 @@ def show(
 
 
 @app.command()
+def retry(
+    key: Annotated[str, typer.Argument(help="The key, or as much of its start as is unique.")],
+    home: HomeOption = None,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let studies try a pretrained state or control again that failed.
+
+    What failed by itself fails again unless something outside its key has
+    changed; a change of the code has another key by itself.
+
+    Examples:
+      ss3d pretrains retry 3f9c01
+    """
+    from ss3d.study.inventory import find_shared, retry_failed
+
+    opened = open_store(load_settings(home=home, store=store).store_address)
+    item = find_shared(opened, key)
+    retry_failed(opened, item)
+    words = f"{item.kind} {item.key} is tried again by the next study that needs it"
+    emit({"kind": item.kind, "key": item.key}, as_json, lambda: console.print(words))
+
+
+@app.command()
 def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only say what.")] = False,
     home: HomeOption = None,
@@ -87,7 +121,7 @@ def gc(
     """Remove pretrained states and controls that no trial refers to.
 
     What any trial of any study refers to stays, unfinished ones too: a resumed
-    study goes on with them.
+    study goes on with them. Of it go exports of attempts that nobody reads.
 
     Examples:
       ss3d pretrains gc
@@ -96,9 +130,11 @@ def gc(
     from ss3d.study.inventory import collect_garbage, list_shared
 
     opened = open_store(load_settings(home=home, store=store).store_address)
-    found = [item for item in list_shared(opened) if item.is_garbage]
-    items = collect_garbage(opened, found) if yes else found
-    num_bytes = sum(item.num_bytes for item in items)
+    found = list_shared(opened)
+    unread = sum(item.unread_bytes for item in found if not item.is_garbage)
+    gone = collect_garbage(opened, found) if yes else None
+    items = [item for item in found if item.is_garbage] if gone is None else gone
+    num_bytes = sum(item.num_bytes for item in items) + unread
     value = {
         "deleted": yes,
         "bytes": num_bytes,
@@ -151,7 +187,7 @@ def _users(item: SharedItem) -> str:
 def _describe(item: SharedItem) -> str:
     from ss3d.report.leaderboard import duration
 
-    parts: list[Any] = [item.state]
+    parts: list[Any] = [f"failed: {item.reason}" if item.reason else item.state]
     if item.cd_l1 is not None:
         parts.append(f"val/cd_l1 {item.cd_l1:.3f}")
     return ", ".join([*parts, duration(item.seconds), bytes_as_text(item.num_bytes)])

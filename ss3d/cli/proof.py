@@ -91,13 +91,17 @@ def rerun(
     device: Annotated[
         str | None, typer.Option("--device", help="auto, cpu or cuda; default: the original's.")
     ] = None,
+    is_recorded: Annotated[
+        bool, typer.Option("--record/--no-record", help="Keep the verdict beside the trial.")
+    ] = True,
     home: HomeOption = None,
     store_address: StoreOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run one trial again in this process and compare it, epoch by epoch, with the original.
 
-    The verdict is bitwise, within tolerance or differs, with the first difference.
+    The verdict is bitwise, within tolerance or differs, with the first difference. It is kept
+    beside the trial in the store, where the gates of `ss3d promote` find it.
 
     Examples:
       ss3d rerun demo/t00003 --check
@@ -127,6 +131,8 @@ def rerun(
         for report in again.rerun(state, trial_data, last):
             advance(report)
     verdict = again.compare(record.reports, state.reports)
+    if is_recorded:
+        again.record_verdict(store, record.spec, verdict, str(target))
 
     facts = {"study": study, "trial": name, "changes": changes}
     emit(verdict.model_dump() | facts, as_json, lambda: show_verdict(verdict))

@@ -1,4 +1,4 @@
-"""`ss3d search` and `ss3d validate`."""
+"""`ss3d search`, and what every command that runs a search shows of it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from ss3d.cli.live_table import LiveTable
 from ss3d.cli.opening import DATA, HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
-from ss3d.errors import OutcomeError
-from ss3d.settings import load_settings
-from ss3d.store.layout import SHARED_KINDS
+from ss3d.errors import OutcomeError, RefusedError
+from ss3d.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from ss3d.store.layout import SharedKind
+    from ss3d.study.definition import Request
     from ss3d.study.driver import Started
     from ss3d.study.live import Snapshot
-    from ss3d.study.space import Space
 
 app = typer.Typer()
 
-SpaceFile = Annotated[
-    Path, typer.Argument(help="Search space, e.g. search_spaces/quickstart.toml.")
-]
 _LEAVING_S = 3.0
 """How long an interrupted search still writes to MLflow; `ss3d sync` writes the rest."""
 
@@ -43,6 +37,10 @@ def search(
     slots: Annotated[
         int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
     ] = None,
+    warm_from: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STUDY", help="Learn from its trials as well; may be repeated."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the study if there is one.")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
     home: HomeOption = None,
@@ -51,11 +49,11 @@ def search(
 ) -> None:
     """Search for the best parameters; Ctrl-C leaves a study that --resume goes on with.
 
-    Example: ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
+    Examples:
+      ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
+      ss3d search search_spaces/quickstart.toml --data data/demo --name more --warm-from quickstart
     """
     from ss3d.study.definition import Request
-    from ss3d.study.driver import Watcher
-    from ss3d.study.driver import search as run_search
 
     settings = load_settings(home=home, store=store, ray_address=address)
     request = Request(
@@ -66,12 +64,27 @@ def search(
         seed=seed,
         slots=slots,
         resume=resume,
+        warm_from=tuple(warm_from or ()),
     )
+    study, snapshot = run_shown(request, settings)
+    emit(_summary(study, snapshot), as_json, lambda: _say_end(study, snapshot))
+    check_outcome(study, snapshot)
+
+
+def run_shown(request: Request, settings: Settings) -> tuple[str, Snapshot]:
+    """Run a search with its table and MLflow; return the study's name and how it ended.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; how to go on is said.
+    """
+    from ss3d.cli.importance import known_importances
     from ss3d.store.opening import open_store
+    from ss3d.study.driver import Watcher
+    from ss3d.study.driver import search as run_search
     from ss3d.tracking.projector import Projector
 
     shown = _Shown()
-    projector = Projector(settings, open_store(settings.store_address))
+    projector = Projector(settings, open_store(settings.store_address), known_importances)
     try:
         watcher = Watcher(on_start=shown.start, on_update=shown.update)
         snapshot = run_search(request, settings, projector, watcher)
@@ -83,34 +96,27 @@ def search(
     finally:
         shown.close()
         projector.close(_LEAVING_S)
-    emit(_summary(shown.study, snapshot), as_json, lambda: _say_end(shown.study, snapshot))
+    return shown.study, snapshot
+
+
+def check_outcome(study: str, snapshot: Snapshot) -> None:
+    """Raise what a search that ended badly ends with.
+
+    Raises:
+        OutcomeError: trials failed.
+        RefusedError: the budget let none start.
+    """
+    from ss3d.study.live import num_ended, why_ended
+
     if failed := snapshot.counts.get("failed", 0):
         raise OutcomeError(
-            f"{failed} of {snapshot.target} trials failed; `ss3d trials {shown.study}` says why"
+            f"{failed} of {snapshot.target} trials failed; `ss3d trials {study}` says why"
         )
-
-
-@app.command()
-def validate(space: SpaceFile, as_json: JsonFlag = False) -> None:
-    """Check a search space and say what it would cost in pretrainings.
-
-    Example: ss3d validate search_spaces/paper.toml
-    """
-    from ss3d.study.sharing import count_shared, keyed_ranges
-    from ss3d.study.space import load_space
-
-    checked = load_space(space)
-    shared = {kind: count_shared(checked, kind) for kind in SHARED_KINDS}
-    endless = {kind: keyed_ranges(checked, kind) for kind in SHARED_KINDS}
-    value = {
-        "name": checked.name,
-        "trials": checked.num_trials,
-        "parameters": [parameter.path for parameter in checked.parameters],
-        "strata": list(checked.strata),
-        **{f"{kind}s": count for kind, count in shared.items()},
-        **{f"{kind}s_unbounded_by": paths for kind, paths in endless.items()},
-    }
-    emit(value, as_json, lambda: _say_space(checked, shared, endless))
+    if not num_ended(snapshot):
+        raise RefusedError(
+            f"study {study}: the budget allows no trial: {why_ended(snapshot)}; raise [budget] in "
+            "the search space and start under another --name"
+        )
 
 
 class _Shown:
@@ -160,6 +166,7 @@ def _summary(study: str, snapshot: Snapshot) -> dict[str, Any]:
         },
         "best": [
             {"trial": best.trial, "value": best.value, "stratum": best.stratum}
+            | ({} if best.num_front is None else {"front_size": best.num_front})
             for best in snapshot.best
         ],
         "seconds": snapshot.seconds,
@@ -173,27 +180,8 @@ def _say_end(study: str, snapshot: Snapshot) -> None:
 
     for best in snapshot.best:
         where = "".join(f" {path}={value}" for path, value in best.stratum.items())
-        console.print(f"best{where}: {study}/{best.trial} {best.value:.3f}")
+        others = "" if best.num_front is None else f", one of {best.num_front} on its front"
+        console.print(f"best{where}: {study}/{best.trial} {best.value:.3f}{others}")
     ended = why_ended(snapshot)
     console.print(Text(f"ended: {ended}{f' · {snapshot.left}' if snapshot.left else ''}"))
     console.print(f"next: ss3d trials {study} · ss3d promote {study} --model NAME · ss3d ui")
-
-
-def _say_space(
-    space: Space,
-    shared: dict[SharedKind, int | None],
-    endless: dict[SharedKind, list[str]],
-) -> None:
-    table = Table("parameter", "range", title=f"{space.name}: {space.num_trials} trials")
-    for parameter in space.parameters:
-        table.add_row(parameter.path, str(parameter.range))
-    console.print(table)
-    for kind, paths in endless.items():
-        for path in paths:
-            text = f"{path} enters the key of a {kind}: every trial needs its own"
-            console.print(Text(f"warning: {text}", style="yellow"))
-    if len(space.strata) > 1:
-        console.print(f"strata: {len(space.strata)}")
-    for kind, count in shared.items():
-        if count != 0:
-            console.print(f"{kind}s: {'one per trial' if count is None else f'at most {count}'}")

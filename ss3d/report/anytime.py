@@ -6,9 +6,8 @@ search is not better for having been the second one in the store. Controls are n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from ss3d.errors import RefusedError
 from ss3d.report.best_of import BestOfK, bests_of, resampled
 from ss3d.report.comparable import keep_stratum, same_objective
 from ss3d.report.cost import seconds_of_trial
-from ss3d.report.leaderboard import Objective, objective_value
+from ss3d.report.leaderboard import objective_values
 from ss3d.report.paired_gain import Verdict
+from ss3d.trial.objectives import Objective, Objectives, objectives_of
 from ss3d.trial.records import StudyRecord, TrialRecord
 
 _FEWEST = 5
@@ -98,20 +98,26 @@ def compare(first: StudyRecord, second: StudyRecord, where: Mapping[str, Any]) -
     """
     objective = same_objective(first, second)
     kept = keep_stratum((first, second), where)
-    left, right = (_search(s, t, objective) for s, t in zip((first, second), kept, strict=True))
+    left, right = (follow(s, t, objective) for s, t in zip((first, second), kept, strict=True))
     return Comparison(objective, (left, right), _same_budget(left, right, objective))
 
 
-def _search(study: StudyRecord, trials: Sequence[TrialRecord], objective: Objective) -> Search:
+def follow(study: StudyRecord, trials: Sequence[TrialRecord], objective: Objective) -> Search:
+    """Return what trials of a study found, and when; each pretrained state counts once.
+
+    Raises:
+        RefusedError: none of them is complete.
+    """
     ended = [(t.result.finished_at, t.spec.trial, t) for t in trials if t.result is not None]
     pretrains = {s.key: s.seconds for s in study.shared if s.kind == "pretrain"}
+    objectives = replace(objectives_of(study.spec), all=(objective,))
     points: list[Point] = []
     spent_s, best = 0.0, None
     for _, name, trial in sorted(ended, key=lambda item: item[:2]):
         spent_s += seconds_of_trial(trial)
         if trial.reports:
             spent_s += pretrains.pop(trial.spec.pretrain_key, 0.0)
-        value = _value(trial, objective)
+        value = _value(trial, objectives)
         if trial.state == "complete" and value is not None:
             best = value if best is None else min(best, value, key=objective.order)
         points.append(Point(name, spent_s, value, best))
@@ -121,11 +127,11 @@ def _search(study: StudyRecord, trials: Sequence[TrialRecord], objective: Object
     return Search(study.name, tuple(points), bests_of(values, objective.minimize))
 
 
-def _value(trial: TrialRecord, objective: Objective) -> float | None:
-    """Return the objective of a trial at its end; None if it failed or is not finite."""
-    value = objective_value(trial, objective)
-    is_usable = trial.state != "failed" and value is not None and math.isfinite(value)
-    return value if is_usable else None
+def _value(trial: TrialRecord, objectives: Objectives) -> float | None:
+    """Return the primary objective at a trial's end; None if it failed or does not count."""
+    values = objective_values(trial, objectives)
+    is_usable = trial.state != "failed" and objectives.outcome(values).violation <= 0
+    return values[objectives.primary.metric] if is_usable else None
 
 
 def _same_budget(first: Search, second: Search, objective: Objective) -> SameBudget:

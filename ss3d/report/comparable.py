@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ss3d.errors import ConfigError, RefusedError
-from ss3d.report.leaderboard import Objective, objective_of
+from ss3d.report.leaderboard import objective_of
+from ss3d.trial.objectives import Objective
 from ss3d.trial.records import StudyRecord, TrialRecord
 
 _RATIO = "data.labeled_ratio"
@@ -37,6 +38,24 @@ def same_objective(first: StudyRecord, second: StudyRecord) -> Objective:
 def keep_stratum(
     studies: Sequence[StudyRecord], where: Mapping[str, Any]
 ) -> list[list[TrialRecord]]:
+    """Return the trials of each study that have the values asked for, all of one stratum.
+
+    Args:
+        studies: with their trials.
+        where: as `keep_values` takes them.
+
+    Raises:
+        ConfigError: no study has such a path.
+        RefusedError: trials of several strata are left.
+    """
+    kept = keep_values(studies, where)
+    _check_stratum(studies, [trial for part in kept for trial in part])
+    return kept
+
+
+def keep_values(
+    studies: Sequence[StudyRecord], where: Mapping[str, Any]
+) -> list[list[TrialRecord]]:
     """Return the trials of each study that have the values asked for.
 
     A study without arms or replicates takes no notice of values for them.
@@ -47,14 +66,13 @@ def keep_stratum(
 
     Raises:
         ConfigError: no study has such a path.
-        RefusedError: trials of several strata are left.
     """
     found = [[(trial, _values(trial)) for trial in study.trials] for study in studies]
     known = [{path for _, values in pairs for path in values} for pairs in found]
     for path in where:
         if not any(path in paths for paths in known):
             raise ConfigError(f"--where: {path} is no parameter of {_names(studies)}")
-    kept = [
+    return [
         [
             trial
             for trial, values in pairs
@@ -62,8 +80,6 @@ def keep_stratum(
         ]
         for pairs, paths in zip(found, known, strict=True)
     ]
-    _check_stratum(studies, [trial for part in kept for trial in part])
-    return kept
 
 
 def _check_stratum(studies: Sequence[StudyRecord], trials: Sequence[TrialRecord]) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ss3d.errors import CheckpointError
 from ss3d.report.leaderboard import by_stratum, describe_values, duration
 from ss3d.store import layout
 from ss3d.store.protocol import Store
@@ -30,7 +29,7 @@ class Cost:
     control_s: float
     """Of supervised controls that this study made."""
     failed_s: float
-    """Of the trials that failed; contained in `semi_s`."""
+    """Of trials that failed, and of shared trainings that did; contained in the others."""
     saved_by_sharing_s: float
     """What pretraining for every trial that started would have cost more; controls count nothing:
     nobody would train one per trial."""
@@ -57,14 +56,21 @@ class StratumCost:
     cost: Cost
 
 
-def study_cost(study: StudyRecord, borrowed: Collection[str] = ()) -> list[StratumCost]:
+def study_cost(
+    study: StudyRecord,
+    borrowed: Collection[str] = (),
+    trained: Mapping[str, float] | None = None,
+) -> list[StratumCost]:
     """Return the cost of each stratum of a study.
 
     Args:
         study: with its trials and what they share.
         borrowed: keys of pretrained states and controls that another study made.
+        trained: seconds that this study's sessions trained each of them, by key: of one that is
+            not complete, and left no reports, nothing else is known.
     """
-    shared = [(of, _users(study, of), of.key in borrowed) for of in study.shared]
+    known = [_with_seconds(of, trained or {}) for of in study.shared]
+    shared = [(of, _users(study, of), of.key in borrowed) for of in known]
     return [
         StratumCost(dict(trials[0].spec.stratum), _cost(trials, shared))
         for trials in by_stratum(study.trials).values()
@@ -86,16 +92,12 @@ def total_cost(costs: Sequence[StratumCost]) -> Cost:
 
 
 def borrowed_keys(store: Store, study: StudyRecord) -> set[str]:
-    """Return the keys of what another study made: begun before our first trial that needs it.
+    """Return the keys of what other studies made, by the records of all attempts.
 
     Raises:
         CheckpointError: the record of an attempt is damaged.
     """
-    wanted: dict[str, float] = {}
-    for trial in study.trials:
-        for _, key in trial.spec.shared():
-            wanted[key] = min(trial.spec.proposed_at, wanted.get(key, math.inf))
-    return {of.key for of in study.shared if _begun_at(store, of) < wanted[of.key]}
+    return {of.key for of in study.shared if study.name not in _makers(store, of, study.name)}
 
 
 def cost_as_values(cost: Cost) -> dict[str, Any]:
@@ -123,9 +125,9 @@ def cost_table(cost: Cost, title: str = "") -> Table:
     table.add_column("training time", justify="right", no_wrap=True)
     table.add_row("pretraining", duration(cost.pretrain_s))
     table.add_row("teacher-student", duration(cost.semi_s))
-    table.add_row("  wasted by failures", duration(cost.failed_s))
     table.add_row("controls", duration(cost.control_s), end_section=True)
-    table.add_row("spent", duration(cost.spent_s), style="bold", end_section=True)
+    table.add_row("spent", duration(cost.spent_s), style="bold")
+    table.add_row("  wasted by failures", duration(cost.failed_s), end_section=True)
     table.add_row("saved by sharing", duration(cost.saved_by_sharing_s))
     table.add_row("saved by stopping", duration(cost.saved_by_stopping_s), end_section=True)
     table.add_row("factor", _factor(cost.factor), style="bold")
@@ -158,11 +160,14 @@ def seconds_of_trial(trial: TrialRecord) -> float:
 def _cost(trials: list[TrialRecord], shared: list[tuple[SharedRecord, list[str], bool]]) -> Cost:
     names = {trial.spec.trial for trial in trials}
     spent: dict[str, list[float]] = {"pretrain": [], "control": []}
+    is_running = any(trial.state == "running" for trial in trials)
+    failed = [seconds_of_trial(trial) for trial in trials if trial.state == "failed"]
     saved = []
     for of, users, is_borrowed in shared:
         share = sum(user in names for user in users) / len(users)
         if not is_borrowed:
             spent[of.kind].append(of.seconds * share)
+            failed += [] if of.complete or is_running else [of.seconds * share]
         starters = _num_started(trials, of.key)
         if of.kind == "pretrain" and starters:
             saved.append(of.seconds * (starters - (0 if is_borrowed else share)))
@@ -171,10 +176,16 @@ def _cost(trials: list[TrialRecord], shared: list[tuple[SharedRecord, list[str],
         pretrain_s=math.fsum(spent["pretrain"]),
         semi_s=math.fsum(seconds_of_trial(trial) for trial in trials),
         control_s=math.fsum(spent["control"]),
-        failed_s=math.fsum(seconds_of_trial(t) for t in trials if t.state == "failed"),
+        failed_s=math.fsum(failed),
         saved_by_sharing_s=math.fsum(saved),
         saved_by_stopping_s=math.fsum(_saved_by_stopping(trial) for trial in trials),
     )
+
+
+def _with_seconds(of: SharedRecord, trained: Mapping[str, float]) -> SharedRecord:
+    if of.complete:
+        return of
+    return of.model_copy(update={"seconds": max(of.seconds, trained.get(of.key, 0.0))})
 
 
 def _users(study: StudyRecord, of: SharedRecord) -> list[str]:
@@ -199,17 +210,14 @@ def _saved_by_stopping(trial: TrialRecord) -> float:
     return (trial.spec.config.semi.epochs - last) * math.fsum(own) / len(own)
 
 
-def _begun_at(store: Store, of: SharedRecord) -> float:
-    """Return when the first attempt at something shared began; infinity if none is recorded."""
-    begun = math.inf
-    for key in store.list(layout.shared(of.kind, of.key, "attempts") + "/"):
-        blob = store.get(key)
-        try:
-            found = read_object(blob.data, key)["started_at"] if blob else math.inf
-        except KeyError as error:
-            raise CheckpointError(f"{key} is damaged: it has no {error}") from error
-        begun = min(begun, found)
-    return begun
+def _makers(store: Store, of: SharedRecord, unknown: str) -> set[str]:
+    """Return the studies whose attempts made something shared; `unknown` where none is recorded."""
+    keys = store.list(layout.shared(of.kind, of.key, "attempts") + "/")
+    blobs = {key: store.get(key) for key in keys}
+    found = {
+        read_object(blob.data, key).get("study", unknown) for key, blob in blobs.items() if blob
+    }
+    return found or {unknown}
 
 
 def _factor(factor: float) -> str:

@@ -49,6 +49,45 @@ def choose_objects(models: Sequence[Model], pick: Pick, rows: int) -> Choice:
     Raises:
         ConfigError: the models share no object, or not the same targets.
     """
+    groups, mean = _candidates(models, rows)
+    ordered = [_order(groups[key], mean, pick) for key in sorted(groups)]
+    turns = [name for turn in zip_longest(*ordered) for name in turn if name is not None]
+    rule = (
+        f"{pick} of {len(mean)} validation objects, category by category ({len(groups)}): "
+        f"{_describe(pick, _measure(models))}"
+    )
+    return Choice(ids=turns[:rows], rule=rule)
+
+
+def choose_extremes(models: Sequence[Model], pick: Literal["best", "worst"], rows: int) -> Choice:
+    """Choose the best or the worst objects, the most extreme first, of each category at most one.
+
+    A second one of a category follows only when every category has had one.
+
+    Args:
+        models: at least one.
+        pick: lowest or highest mean `cd_l1` over all models.
+        rows: objects at most.
+
+    Raises:
+        ConfigError: as for `choose_objects`.
+    """
+    groups, mean = _candidates(models, rows)
+    ordered = [_order(group, mean, pick) for group in groups.values()]
+    rounds = ([name for name in turn if name is not None] for turn in zip_longest(*ordered))
+    ids = [name for names in rounds for name in _order(names, mean, pick)]
+    extreme = "lowest" if pick == "best" else "highest"
+    rule = (
+        f"{pick} of {len(mean)} validation objects by {_measure(models)}, the {extreme} first; "
+        f"each of the {len(groups)} categories has one before any has two"
+    )
+    return Choice(ids=ids[:rows], rule=rule)
+
+
+def _candidates(
+    models: Sequence[Model], rows: int
+) -> tuple[dict[str, list[str]], dict[str, float]]:
+    """Return the objects that may be chosen by category, and their mean `cd_l1`."""
     first = models[0].previews
     common = [name for name in first.ids if all(name in m.previews.distances for m in models)]
     if not common:
@@ -64,14 +103,11 @@ def choose_objects(models: Sequence[Model], pick: Pick, rows: int) -> Choice:
     groups: dict[str, list[str]] = defaultdict(list)
     for name in candidates:
         groups[category[name]].append(name)
-    ordered = [_order(groups[key], mean, pick) for key in sorted(groups)]
-    turns = [name for turn in zip_longest(*ordered) for name in turn if name is not None]
-    of_models = f"the mean cd_l1 of {len(models)} models" if len(models) > 1 else "cd_l1"
-    rule = (
-        f"{pick} of {len(candidates)} validation objects, category by category ({len(groups)}): "
-        f"{_describe(pick, of_models)}"
-    )
-    return Choice(ids=turns[:rows], rule=rule)
+    return groups, mean
+
+
+def _measure(models: Sequence[Model]) -> str:
+    return f"the mean cd_l1 of {len(models)} models" if len(models) > 1 else "cd_l1"
 
 
 def _order(names: Sequence[str], mean: dict[str, float], pick: Pick) -> list[str]:

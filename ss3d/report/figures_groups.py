@@ -9,7 +9,8 @@ from typing import Any
 
 from ss3d.config import canonical_json, unknown_path
 from ss3d.errors import ConfigError
-from ss3d.report.leaderboard import Objective, objective_of, objective_value, short
+from ss3d.report.leaderboard import objective_values, short
+from ss3d.trial.objectives import objectives_of
 from ss3d.trial.records import StudyRecord
 
 RATIO = "data.labeled_ratio"
@@ -28,16 +29,18 @@ class Candidate:
 
 
 def candidates_of(study: StudyRecord) -> list[Candidate]:
-    """Return the complete trials of a study."""
-    objective = objective_of(study.spec)
+    """Return the complete, feasible trials of a study."""
+    objectives = objectives_of(study.spec)
+    primary = objectives.primary
+    found = [(t, objective_values(t, objectives)) for t in study.trials if t.state == "complete"]
     return [
         Candidate(
             source=f"{study.name}/{trial.spec.trial}",
             config=trial.spec.config.flatten() | trial.spec.params,
-            value=_order(objective_value(trial, objective), objective),
+            value=primary.order(values.get(primary.metric, math.nan)),
         )
-        for trial in study.trials
-        if trial.state == "complete"
+        for trial, values in found
+        if objectives.is_feasible(values)
     ]
 
 
@@ -71,10 +74,6 @@ def best_by(
 
 def _rank(candidate: Candidate) -> tuple[bool, float, str]:
     return math.isnan(candidate.value), candidate.value, candidate.source
-
-
-def _order(value: float | None, objective: Objective) -> float:
-    return math.inf if value is None else objective.order(value)
 
 
 def _same(found: object, wanted: object) -> bool:

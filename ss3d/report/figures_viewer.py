@@ -28,6 +28,12 @@ def write_viewer(path: Path, sheet: Sheet) -> None:
         path: ends in `.html`; its folder is made.
         sheet: what to show.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(viewer_page(sheet), encoding="utf-8")
+
+
+def viewer_page(sheet: Sheet) -> str:
+    """Return the page of a sheet."""
     data = {
         "columns": sheet.columns,
         "rows": sheet.rows,
@@ -41,14 +47,23 @@ def write_viewer(path: Path, sheet: Sheet) -> None:
     page = PAGE.replace("__DATA__", json.dumps(data).replace("</", "<\\/"))
     for name, text in words.items():
         page = page.replace(f"__{name}__", text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    return page
+
+
+def png_uri(image: Array) -> str:
+    """Return (H, W, 3) in [0, 1] as a PNG in a data URI."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    pixels = np.rint(np.clip(image[..., :3], 0, 1) * 255).astype(np.uint8)
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _panel(panel: Panel, sheet: Sheet) -> dict[str, Any]:
     content: dict[str, Any] = {"caption": panel.caption}
     if panel.image is not None:
-        content["image"] = _png(panel.image)
+        content["image"] = png_uri(panel.image)
     if panel.cloud is not None:
         content["points"] = _pack(np.rint(panel.cloud * _STEPS).astype("<i2"))
         content["radius"] = ball_radius(len(panel.cloud))
@@ -77,15 +92,6 @@ def _scale(reach: float | None) -> list[list[int]]:
         return []
     colors = distance_colors(np.linspace(0, reach / 100, 32, dtype=np.float32), reach)
     return [[int(part) for part in np.rint(255 * color)] for color in colors]
-
-
-def _png(image: Array) -> str:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    pixels = np.rint(np.clip(image[..., :3], 0, 1) * 255).astype(np.uint8)
-    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _pack(array: np.ndarray) -> str:

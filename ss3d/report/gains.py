@@ -13,7 +13,7 @@ from ss3d.report.exported_distances import Distances, Exports
 from ss3d.report.paired_gain import PairedGain, paired_gain
 from ss3d.store import layout
 from ss3d.store.protocol import Store
-from ss3d.trial.history import is_complete
+from ss3d.trial.history import is_complete, shared_export
 from ss3d.trial.records import StudyRecord, TrialRecord, TrialSpec
 
 _OLD = "exported before the last epoch's distances were kept"
@@ -112,7 +112,8 @@ def over_control(exports: Exports, is_controlled: bool, spec: TrialSpec) -> Pair
     reason = _why_no_control(exports.store, is_controlled, spec)
     if reason:
         return Paired(None, reason)
-    control = exports.distances(layout.shared("control", spec.control_key, "checkpoint"), "last")
+    prefix = shared_export(exports.store, "control", spec.control_key)
+    control = exports.distances(prefix, "last")
     if control is None:
         return Paired(None, f"its control was {_OLD}")
     return _minus(control, last_distances(exports, spec), f"{spec.trial} and its control")
@@ -126,7 +127,8 @@ def over_pretrained(exports: Exports, spec: TrialSpec) -> Paired:
     """
     if not is_complete(exports.store, "pretrain", spec.pretrain_key):
         return Paired(None, "its pretrained state is not in the store")
-    start = exports.distances(layout.pretrain(spec.pretrain_key, "checkpoint"), "best")
+    prefix = shared_export(exports.store, "pretrain", spec.pretrain_key)
+    start = exports.distances(prefix, "best")
     words = f"{spec.trial} and its pretrained state"
     return _minus(start or {}, last_distances(exports, spec), words)
 

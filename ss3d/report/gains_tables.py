@@ -61,12 +61,22 @@ def describe_gain(comparison: Comparison) -> str:
         return f"none: {comparison.reason}"
     return (
         f"{gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}), {gain.verdict}; "
-        f"{_counted(gain.num_models, 'validation model')}"
+        f"{counted(gain.num_models, 'validation model')}"
     )
 
 
 def how_to_read(gains: Iterable[PairedGain | None]) -> str:
-    """Return a sentence that explains the numbers, with how many models and replicates."""
+    """Return what the numbers and marks of a table mean, with how many models and replicates."""
+    known = [gain for gain in gains if gain is not None]
+    marks = (
+        " Under it the interval. '+' is better, '-' worse, '=' not distinguishable: the interval "
+        "holds 0, so these runs do not say which is better."
+    )
+    return explain_gains(known) + (marks if known else "")
+
+
+def explain_gains(gains: Iterable[PairedGain | None]) -> str:
+    """Return what a gain is and what its interval covers."""
     known = [gain for gain in gains if gain is not None]
     if not known:
         return "No gain can be told yet."
@@ -80,9 +90,13 @@ def how_to_read(gains: Iterable[PairedGain | None]) -> str:
     return (
         f"{models}, {replicates}: a gain is the cd_l1 of the control, pretrained state or first "
         "arm minus that of the trial on the same models, so a positive gain is a lower (better) "
-        f"cd_l1. Under it its 95 % bootstrap interval: {seeds}. '+' is better, '-' worse, '=' not "
-        "distinguishable: the interval holds 0, so these runs do not say which is better."
+        f"cd_l1. Its 95 % interval is a bootstrap: {seeds}."
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 replicate, 2 replicates."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def left_out(arms: Iterable[ArmGains], trials: Iterable[TrialGains]) -> list[str]:
@@ -163,8 +177,4 @@ def _number(value: float | None) -> str:
 
 def _range(counts: set[int], noun: str) -> str:
     low, high = min(counts), max(counts)
-    return _counted(low, noun) if low == high else f"{low} to {high} {noun}s"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return counted(low, noun) if low == high else f"{low} to {high} {noun}s"

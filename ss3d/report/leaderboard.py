@@ -1,13 +1,16 @@
-"""Who is best: trials ranked by the study's objective, within their stratum."""
+"""Who is best: trials ranked by the study's objectives, within their stratum."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ss3d.config import canonical_json
+from ss3d.trial.dominance import fronts
+from ss3d.trial.objectives import Objective, Objectives, objectives_of
 from ss3d.trial.records import StudyRecord, TrialRecord, TrialStatus
 
 if TYPE_CHECKING:
@@ -22,6 +25,9 @@ COLORS: dict[TrialStatus, str] = {
     "running": "cyan",
 }
 
+_PLACES: tuple[TrialStatus, ...] = ("complete", "pruned", "running", "failed")
+_MANY = 10_000
+"""From here on values are shown without decimals."""
 
 CODES = {
     "data.labeled_ratio": "r",
@@ -41,58 +47,63 @@ MARKS: dict[Verdict, str] = {
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What a study searches for."""
-
-    metric: str
-    minimize: bool
-
-    def order(self, value: float) -> float:
-        """Return a key that sorts better values first and NaN last."""
-        if math.isnan(value):
-            return math.inf
-        return value if self.minimize else -value
-
-
-@dataclass(frozen=True)
 class Row:
     """One line of a leaderboard."""
 
     rank: int | None
-    """From 1 among the complete trials of the stratum; None for others."""
+    """From 1 among the complete, feasible trials of the stratum; None for others."""
     trial: str
     state: TrialStatus
     stratum: Mapping[str, Any]
     params: Mapping[str, Any]
     value: float | None
-    """The objective at the last epoch that is known."""
+    """The primary objective at the last epoch that is known."""
     gain: float | None
     """Pretrained value minus value: what the teacher-student phase brought."""
     epochs: int
     seconds: float
     reason: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Of all objectives and of what constraints are about, as far as they are known."""
+    front: int | None = None
+    """With several objectives: the non-dominated rank of a trial that has a rank, from 1."""
+    is_feasible: bool | None = None
+    """With constraints: whether the values keep them; None as long as there are none."""
 
 
 def objective_of(spec: Mapping[str, Any]) -> Objective:
-    """Return the objective that study.json states."""
-    objective = spec.get("objective", {})
-    return Objective(
-        metric=objective.get("metric", "val/cd_l1"),
-        minimize=objective.get("direction", "minimize") == "minimize",
-    )
+    """Return the primary objective that study.json states."""
+    return objectives_of(spec).primary
 
 
 def leaderboard(study: StudyRecord) -> list[Row]:
-    """Return all trials by stratum: complete ones by value, then pruned, running, failed."""
-    objective = objective_of(study.spec)
+    """Return all trials by stratum, the best first.
+
+    Complete ones come by front, within a front by the primary objective, and last those that
+    violate a constraint, the least first; then pruned, running and failed ones.
+    """
+    objectives = objectives_of(study.spec)
     rows = []
     for trials in by_stratum(study.trials).values():
-        ordered = sorted(trials, key=lambda trial: _order(trial, objective))
-        rank = 0
-        for trial in ordered:
-            rank += trial.state == "complete"
-            rows.append(_row(trial, objective, rank if trial.state == "complete" else None))
+        found = [_row(trial, objectives) for trial in trials]
+        front = fronts(
+            {row.trial: objectives.outcome(row.values) for row in found if row.state == "complete"}
+        )
+        found.sort(key=lambda row: (front.get(row.trial, 0), *_order(row, objectives.primary)))
+        found.sort(key=lambda row: _PLACES.index(row.state))
+        ranks = itertools.count(1)
+        for row in found:
+            if row.state == "complete" and row.is_feasible is not False:
+                own = front[row.trial] if objectives.are_several else None
+                row = replace(row, rank=next(ranks), front=own)
+            rows.append(row)
     return rows
+
+
+def standing(row: Row, objectives: Objectives) -> dict[str, Any]:
+    """Return `front` of several objectives and `feasible` under constraints, where they apply."""
+    front = {"front": row.front} if objectives.are_several else {}
+    return front | ({"feasible": row.is_feasible} if objectives.constraints else {})
 
 
 def by_stratum(trials: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
@@ -105,22 +116,29 @@ def by_stratum(trials: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
 
 def objective_value(trial: TrialRecord, objective: Objective) -> float | None:
     """Return the objective of the result, or of the newest report of a trial without one."""
-    if trial.result is not None and objective.metric in trial.result.values:
-        return trial.result.values[objective.metric]
-    return _last(trial, objective.metric)
+    return objective_values(trial, Objectives((objective,))).get(objective.metric)
+
+
+def objective_values(trial: TrialRecord, objectives: Objectives) -> dict[str, float]:
+    """Return what the result, or the newest report, says of objectives and constraints."""
+    last = objectives.measured(trial.reports[-1]) if trial.reports else {}
+    of_result = trial.result.values if trial.result else {}
+    return last | {name: of_result[name] for name in objectives.metrics if name in of_result}
 
 
 def leaderboard_table(
     rows: Sequence[Row],
-    objective: Objective,
+    objectives: Objectives,
     title: str = "",
     over_control: Mapping[str, PairedGain | None] | None = None,
 ) -> Table:
     """Return a leaderboard for the terminal; it fits 80 columns, parameters by their codes.
 
+    Several metrics take the room of gain and time.
+
     Args:
         rows: in order.
-        objective: what they are ordered by.
+        objectives: what they are ordered by.
         title: a line above.
         over_control: gain of each trial over its control, for a column of their own.
     """
@@ -137,10 +155,15 @@ def leaderboard_table(
         title_justify="left",
     )
     table.add_column("#", justify="right")
+    if objectives.are_several:
+        table.add_column("front", justify="right")
     for name in ("trial", "state"):
         table.add_column(name, no_wrap=True)
-    gains = ["gain"] if over_control is None else ["gain", "vs control"]
-    for name in (objective.metric, *gains, "epochs", "time"):
+    metrics = objectives.metrics
+    is_narrow = len(metrics) == 1
+    headings = metrics if is_narrow else [name.replace("/", "/\n") for name in metrics]
+    gains = ["gain"] * is_narrow + ["vs control"] * (over_control is not None)
+    for name in (*headings, *gains, "epochs", *["time"] * is_narrow):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("parameters")
     for before, row in zip([None, *rows], rows, strict=False):
@@ -150,15 +173,16 @@ def leaderboard_table(
         reason = f"\n[red]{escape(row.reason)}[/]" if row.state == "failed" else ""
         table.add_row(
             "" if row.rank is None else str(row.rank),
+            *(["" if row.front is None else str(row.front)] if objectives.are_several else []),
             row.trial,
-            f"[{COLORS[row.state]}]{row.state}[/]",
-            "" if row.value is None else f"{row.value:.3f}",
-            "" if row.gain is None else f"{row.gain:+.3f}",
+            _state(row),
+            *(number(row.values.get(metric)) for metric in metrics),
+            *["" if row.gain is None else f"{row.gain:+.3f}"] * is_narrow,
             *([] if over_control is None else [_marked(over_control.get(row.trial))]),
             str(row.epochs),
-            duration(row.seconds),
+            *[duration(row.seconds)] * is_narrow,
             describe_values(values) + reason,
-            style="bold" if row.rank == 1 else None,
+            style="bold" if 1 in (row.rank, row.front) else None,
         )
     return table
 
@@ -193,27 +217,44 @@ def short(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
-def _order(trial: TrialRecord, objective: Objective) -> tuple[int, float, str]:
-    place = ("complete", "pruned", "running", "failed").index(trial.state)
-    value = objective_value(trial, objective)
-    return place, math.inf if value is None else objective.order(value), trial.spec.trial
+def number(value: float | None) -> str:
+    """Return a value of a metric; empty if it is not known."""
+    if value is None:
+        return ""
+    return f"{value:.3f}" if abs(value) < _MANY else f"{value:,.0f}"
 
 
-def _row(trial: TrialRecord, objective: Objective, rank: int | None) -> Row:
+def _order(row: Row, objective: Objective) -> tuple[float, str]:
+    return math.inf if row.value is None else objective.order(row.value), row.trial
+
+
+def _row(trial: TrialRecord, objectives: Objectives) -> Row:
+    """Return a trial without a rank."""
     result = trial.result
+    values = objective_values(trial, objectives)
+    is_judged = values and objectives.constraints
     seconds = sum(report.system.get("epoch_s", 0.0) for report in trial.reports)
     return Row(
-        rank=rank,
+        rank=None,
         trial=trial.spec.trial,
         state=trial.state,
         stratum=trial.spec.stratum,
         params=trial.spec.params,
-        value=objective_value(trial, objective),
+        value=values.get(objectives.primary.metric),
         gain=_last(trial, "val/gain"),
         epochs=trial.reports[-1].epoch if trial.reports else 0,
         seconds=result.seconds if result else seconds,
         reason=result.reason if result else "",
+        values=values,
+        is_feasible=objectives.is_feasible(values) if is_judged else None,
     )
+
+
+def _state(row: Row) -> str:
+    """Return a state in its color; what violates a constraint counts for nothing."""
+    if row.state == "complete" and row.is_feasible is False:
+        return "[magenta]infeasible[/]"
+    return f"[{COLORS[row.state]}]{row.state}[/]"
 
 
 def _last(trial: TrialRecord, metric: str) -> float | None:
@@ -225,10 +266,12 @@ def _marked(gain: PairedGain | None) -> str:
 
 
 def _varied(rows: Sequence[Row]) -> list[str]:
-    """Return the strata and the parameters with more than one value, strata first."""
-    values: dict[str, set[str]] = {}
-    for row in rows:
-        for path, value in {**row.stratum, **row.params}.items():
-            values.setdefault(path, set()).add(str(value))
+    """Return the strata and the parameters with more than one value, strata first.
+
+    A parameter that not all trials have, has one more value.
+    """
+    known = [{**row.stratum, **row.params} for row in rows]
+    paths = dict.fromkeys(path for values in known for path in values)
+    values = {path: {str(one.get(path)) for one in known} for path in paths}
     strata = {path for row in rows for path in row.stratum}
     return [path for path, seen in values.items() if len(seen) > 1 or path in strata]

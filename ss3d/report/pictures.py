@@ -110,18 +110,18 @@ def _draw_clouds(figure: Figure, cell: Any, example: Example) -> None:
     if example.target is not None:
         rows.append(("ground truth", TRUTH, example.target))
     grid = cell.subgridspec(len(rows), len(AZIMUTHS), wspace=0, hspace=0)
-    reach = _reach([cloud for _, _, cloud in rows])
+    reach = reach_of([cloud for _, _, cloud in rows])
     for row, (label, color, cloud) in enumerate(rows):
         for column, azimuth in enumerate(AZIMUTHS):
             axes = figure.add_subplot(grid[row, column])
-            _draw_cloud(axes, cloud, azimuth, color, reach)
+            draw_cloud(axes, cloud, azimuth, color, reach)
             if column == 0:
                 axes.text(
                     0.03, 0.97, label, transform=axes.transAxes, fontsize=7.5, color=color, va="top"
                 )
 
 
-def _draw_cloud(axes: Axes, cloud: Array, azimuth: float, color: str, reach: float) -> None:
+def draw_cloud(axes: Axes, cloud: Array, azimuth: float, color: str, reach: float) -> None:
     """Draw points far to near, far ones paler, in a frame of half-width `reach`."""
     from matplotlib.colors import to_rgb
 
@@ -137,6 +137,6 @@ def _draw_cloud(axes: Axes, cloud: Array, azimuth: float, color: str, reach: flo
     axes.set_axis_off()
 
 
-def _reach(clouds: Sequence[Array]) -> float:
+def reach_of(clouds: Sequence[Array]) -> float:
     """Return the half-width of a frame that holds all clouds from every side."""
     return max(float(np.linalg.norm(cloud, axis=1).max()) for cloud in clouds) * 1.06

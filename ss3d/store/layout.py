@@ -110,6 +110,24 @@ def ledger(model: str, *rest: str) -> str:
     return "/".join(("registry", check_model_name(model), "ledger", *rest))
 
 
+def ledger_entry(model: str, number: int) -> str:
+    """Return the key of an entry, numbered from 1.
+
+    What was done is not in the name: a promotion and a rollback at once must not both be new.
+    """
+    return ledger(model, f"{number:06d}.json")
+
+
+def promoted_metrics(model: str, sha256: str) -> str:
+    """Return the key of what a promoted network's export measured, by the sha256 of its bytes."""
+    return "/".join(("registry", check_model_name(model), "metrics", f"{sha256}.json"))
+
+
+def reruns(study_name: str, trial_name: str) -> str:
+    """Return the prefix of the recorded verdicts of a trial's reruns."""
+    return trial(study_name, trial_name, "reruns") + "/"
+
+
 def evaluations(data_hash: str) -> str:
     """Return the prefix of all recorded readings of a data set's test models."""
     return f"evaluations/{data_hash[:24]}/"
@@ -118,6 +136,11 @@ def evaluations(data_hash: str) -> str:
 def evaluation(data_hash: str, number: int) -> str:
     """Return the key of one reading, numbered from 1."""
     return f"{evaluations(data_hash)}test-{number:06d}.json"
+
+
+def prediction(key: str) -> str:
+    """Return the key of what a launch was predicted to cost."""
+    return f"predictions/{key}.json"
 
 
 def probe(run: str, name: str) -> str:

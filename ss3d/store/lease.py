@@ -17,7 +17,7 @@ from ss3d.config import canonical_json
 from ss3d.errors import ConflictError, RefusedError, ServiceError
 from ss3d.store.protocol import Store
 
-_TTL_S = 30.0
+TTL_S = 30.0
 _CLOCK_DRIFT_S = 5.0  # a process's start is told relative to the boot time, which NTP moves
 
 
@@ -104,7 +104,7 @@ def take_lease(
     store: Store,
     key: str,
     what: str,
-    ttl_s: float = _TTL_S,
+    ttl_s: float = TTL_S,
     on_lost: Callable[[], None] = lambda: None,
 ) -> Lease:
     """Take a lease that is free, has run out, or whose holder died on this machine.

@@ -42,6 +42,10 @@ class Design:
             found.append(Parameter(ARM, Choices(tuple(self.arms))))
         return tuple(found)
 
+    def varied(self, base: TrialConfig) -> list[TrialConfig]:
+        """Return the configurations that the parameters vary: of each arm, or the base alone."""
+        return [base.override(values) for values in self.arms.values()] or [base]
+
     def values(self, chosen: Mapping[str, Value]) -> dict[str, Any]:
         """Return the configuration's values of an arm and a replicate.
 

@@ -17,7 +17,14 @@ from safetensors import SafetensorError
 
 from ss3d.config import TrialConfig, canonical_json
 from ss3d.data.loader import TrialData
-from ss3d.errors import CheckpointError, ConflictError, ServiceError, Ss3dError
+from ss3d.errors import (
+    CheckpointError,
+    ConfigError,
+    ConflictError,
+    DivergedError,
+    ServiceError,
+    Ss3dError,
+)
 from ss3d.store import layout
 from ss3d.store.bundle import get_bundle
 from ss3d.study.job import Job, Place, Progress
@@ -27,11 +34,15 @@ from ss3d.study.uploader import checkpoints
 from ss3d.study.worker import Worker
 from ss3d.trial.checkpoint import load_state, save_state
 from ss3d.trial.export import export_best
+from ss3d.trial.history import shared_export
 from ss3d.trial.records import SCHEMA, EpochReport, TrialSpec
 from ss3d.trial.run import run_trial
 from ss3d.trial.spec import machine, versions
 from ss3d.trial.state import TrialState, new_state, pretrained_state
 from ss3d.trial.weights import cached_weights
+
+_BY_ITS_KEY = (ConfigError, DivergedError)
+"""Failures of a shared job that whoever trains the key again would see again."""
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +65,18 @@ def run_job(worker: Worker, job: Job) -> Iterator[Progress]:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this job's end, and is told
         reason = str(error) if isinstance(error, Ss3dError) else repr(error)
         log.warning("%s failed: %s", job.name, reason)
-        Attempt(worker, job, number).keep_log(traceback.format_exc())
+        attempt = Attempt(worker, job, number)
+        attempt.keep_log(traceback.format_exc())
+        if job.kind != "trial" and isinstance(error, _BY_ITS_KEY):
+            attempt.keep_failure(reason)
         yield Progress(number, (), is_done=True, failure=reason)
 
 
 def _begin(worker: Worker, job: Job) -> int:
     """Record where and with what an attempt runs; return its number."""
     folder = job_key(worker.place.study, job, "attempts")
-    facts = {"schema": SCHEMA, "machine": machine(), "versions": versions()}
+    facts = {"schema": SCHEMA, "study": worker.place.study}
+    facts |= {"machine": machine(), "versions": versions()}
     data = canonical_json(facts | {"started_at": time.time()}).encode()
 
     def put() -> int:
@@ -98,6 +113,9 @@ class Attempt:
         data = worker.data(spec)
         state = patiently(self._newest_state) or self._first_state(spec)
         new: list[EpochReport] = list(state.reports)
+        if new and not self._is_over(state):
+            yield Progress(self.number, tuple(new))  # judged before anything more is trained
+            new.clear()
         for report in self._epochs(state, data):
             new.append(report)
             if not self._is_over(state):
@@ -120,13 +138,26 @@ class Attempt:
         except CheckpointError as error:
             log.warning("%s: no log in the store: %s", self.job.name, error)
 
+    def keep_failure(self, reason: str) -> None:
+        """Say that a shared key cannot be made, so that nobody tries it again."""
+        self._submit_json(
+            {"schema": SCHEMA, "attempt": self.number, "reason": reason}, "failed.json"
+        )
+        self.worker.uploader.flush(self._name)
+
     def _epochs(self, state: TrialState, data: TrialData) -> Iterator[EpochReport]:
         if self._is_over(state):
             return
         for report in run_trial(state, data):
-            yield report
+            yield self._keep_what_is_compared(state, report)
             if self._is_over(state):
                 return
+
+    def _keep_what_is_compared(self, state: TrialState, report: EpochReport) -> EpochReport:
+        """Drop the values of single models, here and in the state, where no rung compares them."""
+        if self.job.kind != "trial" or report.epoch not in self.worker.place.compared_epochs:
+            state.reports[-1] = report = report.without_models()
+        return report
 
     def _is_over(self, state: TrialState) -> bool:
         return state.pretrained if self.job.kind == "pretrain" else state.finished
@@ -161,13 +192,14 @@ class Attempt:
         if self.job.kind != "trial":
             patiently(lambda: self._put_config(config))
         if self.job.kind != "pretrain":
-            prefix = layout.pretrain(spec.pretrain_key, "checkpoint")
-            return patiently(
-                lambda: self._load(prefix, lambda p: pretrained_state(config, p, worker.device))
-            )
+            return patiently(lambda: self._pretrained_state(spec.pretrain_key, config))
         sha256, cache_dir = config.model.weights, Path(worker.place.cache_dir)
         weights = cached_weights(worker.store, sha256, cache_dir) if sha256 else None
         return new_state(config, weights, worker.device)
+
+    def _pretrained_state(self, key: str, config: TrialConfig) -> TrialState:
+        prefix = shared_export(self.worker.store, "pretrain", key)
+        return self._load(prefix, lambda path: pretrained_state(config, path, self.worker.device))
 
     def _put_config(self, config: TrialConfig) -> None:
         """Say what is trained; another trial of the key, whose later phase differs, may have."""
@@ -182,6 +214,7 @@ class Attempt:
 
     def _submit_epoch(self, state: TrialState) -> None:
         """Hand over a checkpoint and the reports so far."""
+        self.worker.uploader.make_room(self._name)
         files = self.worker.spool.folder()
         save_state(state, files)
         name = layout.epoch_name(self.number, state.epoch)
@@ -194,6 +227,7 @@ class Attempt:
         store, manifest = self.worker.store, self._key("manifest.json")
         if self.job.kind != "trial" and patiently(lambda: store.get(manifest)):
             return  # another study made the same state meanwhile: its trials read that one
+        self.worker.uploader.make_room(self._name)
         files = self.worker.spool.folder()
         try:
             export_best(state, data, files)
@@ -204,9 +238,10 @@ class Attempt:
             name = layout.epoch_name(self.number, state.epoch)
             self._submit_reports(state, "epochs", f"{name}.json", is_final=True)
             return
-        self._submit(files, "shared", "checkpoint")
-        self._submit_reports(state, "epochs.json", is_final=True)
-        self._submit_json({"schema": SCHEMA, "key": self.job.key}, "manifest.json")
+        own = {"checkpoint": f"checkpoint/a{self.number}", "epochs": f"epochs/a{self.number}.json"}
+        self._submit(files, "bundle", *own["checkpoint"].split("/"))
+        self._submit_reports(state, *own["epochs"].split("/"), is_final=True)
+        self._submit_json({"schema": SCHEMA, "key": self.job.key, **own}, "manifest.json")
 
     def _submit_reports(self, state: TrialState, *rest: str, is_final: bool) -> None:
         reports = [report.model_dump(mode="json") for report in state.reports]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ss3d.study.budget import Spent, why_not, why_too_much
 from ss3d.study.entries import Entry, Shared
@@ -69,29 +69,50 @@ class Backlog:
             self._waiting.remove(trial)
         return lost
 
-    def drop(self, trial: str) -> None:
+    def withdraw(self, trial: str) -> None:
         """Let a trial wait no longer."""
         self._waiting.remove(trial)
 
-    def pop(self, spent: Spent) -> Job | None:
-        """Remove and return the next job that may start."""
-        job = self.peek(spent)
+    def pop(self, spent: Spent, is_alone: bool) -> Job | None:
+        """Remove and return the next job that may start.
+
+        None also while it is not decided whose it is: then no later one goes before it, so that the
+        order does not depend on how fast the store answers.
+
+        Args:
+            spent: of the budget.
+            is_alone: whether a shared job needs no claim.
+        """
+        job = next((job for job in self.jobs(spent) if not self.is_elsewhere(job)), None)
         if job is None:
             return None
         if job.kind == "trial":
             self._waiting.remove(job.trial)
             return job
+        if not is_alone and self._shared[job.key].state != "claimed":
+            return None
         self._shared[job.key].state = "running"
         if job.kind == "control":
             self._controls.remove(job.key)
         return job
 
-    def peek(self, spent: Spent) -> Job | None:
-        """Return the next job that may start: a pretraining, else a trial, else a control.
+    def jobs(self, spent: Spent) -> Iterator[Job]:
+        """Yield the jobs that may start, in the order in which they are handed out.
 
-        None while all wait for something, or the budget allows none of them.
+        Pretrainings, then trials, then controls; those that another driver makes are among them.
         """
-        return self._next_pretrain(spent) or self._next_trial(spent) or self._next_control(spent)
+        yield from self._pretrains(spent)
+        yield from self._ready_trials(spent)
+        yield from self._ready_controls(spent)
+
+    def is_elsewhere(self, job: Job) -> bool:
+        """Return whether another driver makes it."""
+        return job.kind != "trial" and self._shared[job.key].state == "elsewhere"
+
+    def drop(self, key: str) -> None:
+        """Forget a control that is made, or cannot be made."""
+        if key in self._controls:
+            self._controls.remove(key)
 
     def may_propose(self, spent: Spent) -> bool:
         """Return whether another trial may be proposed; not while one that waits is refused."""
@@ -109,8 +130,8 @@ class Backlog:
         refusals += (self._why_no_control(key, spent) for key in self._controls)
         return next(filter(None, refusals), "")
 
-    def _next_pretrain(self, spent: Spent) -> Job | None:
-        """Return the pretraining of the first trial or control that may start after it."""
+    def _pretrains(self, spent: Spent) -> Iterator[Job]:
+        """Yield the pretrainings of the trials and controls that may start after them."""
         wanted = [
             self._trials[trial].spec.pretrain_key
             for trial in self._waiting
@@ -121,24 +142,21 @@ class Backlog:
             for control in self._controls
             if not self._why_no_control(control, spent)
         )
-        for key in wanted:
-            if self._shared[key].state == "waiting":
-                return Job("pretrain", self._shared[key].spec.trial, key)
-        return None
+        for key in dict.fromkeys(wanted):
+            if self._shared[key].state in ("waiting", "claimed", "elsewhere"):
+                yield Job("pretrain", self._shared[key].spec.trial, key)
 
-    def _next_trial(self, spent: Spent) -> Job | None:
+    def _ready_trials(self, spent: Spent) -> Iterator[Job]:
         for trial in self._waiting:
             spec = self._trials[trial].spec
             if self._is_ready(spec.pretrain_key) and not self._why_not(spec, spent):
-                return Job("trial", trial, spec.pretrain_key)
-        return None
+                yield Job("trial", trial, spec.pretrain_key)
 
-    def _next_control(self, spent: Spent) -> Job | None:
+    def _ready_controls(self, spent: Spent) -> Iterator[Job]:
         for key in self._controls:
             is_ready = self._is_ready(self._key_of_control(key))
             if is_ready and not self._why_no_control(key, spent):
-                return Job("control", self._shared[key].spec.trial, key)
-        return None
+                yield Job("control", self._shared[key].spec.trial, key)
 
     def _why_not(self, spec: TrialSpec, spent: Spent) -> str:
         """Return why a trial may not start."""
@@ -155,7 +173,7 @@ class Backlog:
 
     def _works(self, kind: JobKind, spec: TrialSpec) -> list[Work]:
         """Return the work of a trial or control, with its pretraining if nobody began it."""
-        is_open = self._shared[spec.pretrain_key].state == "waiting"
+        is_open = self._shared[spec.pretrain_key].state in ("waiting", "claimed")
         return [Work.of(kind, spec), *([Work.of("pretrain", spec)] if is_open else [])]
 
     def _is_ready(self, key: str) -> bool:

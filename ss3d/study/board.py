@@ -9,7 +9,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from optuna.trial import FrozenTrial
 
@@ -17,13 +18,16 @@ from ss3d.study.backlog import Backlog
 from ss3d.study.budget import Spent
 from ss3d.study.entries import Entry, KeyState, Shared
 from ss3d.study.events import Ended, Event, Reported, Sealed, SharedEvent
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Job, Progress
 from ss3d.study.judge import Judge
 from ss3d.study.ledger import Ledger, Work
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.rungs import Decision, Rule
 from ss3d.study.space import Space
 from ss3d.trial.records import EpochReport, SharedRecord, TrialRecord, TrialResult, TrialSpec
+
+_DEATHS = 3
+"""Workers of a job that may die one after the other without a new epoch."""
 
 
 class Board:
@@ -53,8 +57,15 @@ class Board:
         self.live: dict[str, Job] = {}
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.changed = threading.Condition()
+        self.is_alone = True
+        """Whether no other driver shares the store, so that shared jobs need no claim."""
+        self.paused = ""
+        """Why workers of this node wait in the middle of their jobs, if they do."""
         self.loss = ""
         """Why a job was lost for good by nothing of its own, if one was: the session must end."""
+        self._deaths: Counter[str] = Counter()
+        self._num_open = 0
+        """Trials whose result is not in the store."""
         self._judge = Judge(space, rule, decided, self.events.put)
         self._ledger = ledger
         self._backlog = Backlog(space, ledger, self.trials, self.shared, target)
@@ -62,14 +73,20 @@ class Board:
     def next_number(self) -> int | None:
         """Return the number of the trial to propose now; None if enough of them wait."""
         with self.changed:
-            open_trials = sum(not entry.is_committed for entry in self.trials.values())
-            has_room = open_trials < self.slots + 1 and self._backlog.may_propose(self.spent())
+            is_full = self._num_open > self.slots
+            has_room = not is_full and self._backlog.may_propose(self.spent())
             return len(self.trials) if has_room else None
 
     def history(self) -> Sequence[FrozenTrial]:
-        """Return all trials as the sampler sees them, in the order of their numbers."""
+        """Return all trials as the sampler sees them, in the order of their numbers.
+
+        The newest one counts as running even if it ended: with one slot the next is proposed while
+        it runs, and whether it ends first, in a slow store or by an early failure, is luck.
+        """
         with self.changed:
-            return [entry.frozen for _, entry in sorted(self.trials.items())]
+            entries = [self.trials[trial] for trial in sorted(self.trials)]
+            newest = [frozen_trial(e.spec, None, self.space.objectives) for e in entries[-1:]]
+            return [*(entry.frozen for entry in entries[:-1]), *newest]
 
     def add(self, spec: TrialSpec, ready: Set[str], reports: Iterable[EpochReport] = ()) -> None:
         """Add a trial that was sealed and waits for a worker.
@@ -80,10 +97,10 @@ class Board:
             reports: that an earlier attempt left in the store.
         """
         with self.changed:
-            metric = self.space.objective.metric
-            entry = Entry(spec, frozen_trial(spec, None, metric))
+            entry = Entry(spec, frozen_trial(spec, None, self.space.objectives))
             entry.keep(reports)
             self.trials[spec.trial] = entry
+            self._num_open += 1
             self._judge.see(entry)
             self._ledger.book(Work.of("trial", spec), entry.reports.values())
             self._need(spec, ready)
@@ -99,14 +116,15 @@ class Board:
         If it is complete, it still needs its control.
         """
         with self.changed:
-            entry = Entry(spec, frozen_trial(spec, result, self.space.objective.metric))
+            entry = Entry(spec, frozen_trial(spec, result, self.space.objectives))
             entry.keep(result.reports)
             entry.state, entry.reason, entry.is_committed = result.state, result.reason, True
             entry.attempt, entry.finished_at = result.attempt, result.finished_at
             self.trials[spec.trial] = entry
             self._judge.see(entry)
             self._ledger.book(Work.of("trial", spec), entry.reports.values())
-            self._ledger.finish(spec, self._final_value(entry))
+            self._finish(entry)
+            entry.forget_models()
             if entry.state == "complete" and spec.control_key not in ready:
                 self._need(spec, ready)
                 self._backlog.want_control(spec)
@@ -121,7 +139,8 @@ class Board:
         """Return whether no job will ever come again."""
         with self.changed:
             spent = self.spent()
-            return not (self.live or self._backlog.peek(spent) or self._backlog.may_propose(spent))
+            has_job = any(True for _ in self.jobs())
+            return not (self.live or has_job or self._backlog.may_propose(spent))
 
     def spent(self) -> Spent:
         """Return what the study used of its budget, with what running jobs will still need."""
@@ -145,10 +164,37 @@ class Board:
         with self.changed:
             if self.loss or len(self.live) >= self.slots:
                 return None
-            job = self._backlog.pop(self.spent())
+            job = self._backlog.pop(self.spent(), self.is_alone)
             if job:
                 self.live[tune_id] = job
             return job
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the jobs that may start, in order, while the caller holds `changed`."""
+        return self._backlog.jobs(self.spent())
+
+    def end_elsewhere(self, job: Job, reason: str) -> None:
+        """Take the end of a shared job that did not run here.
+
+        Args:
+            job: the shared job.
+            reason: why it cannot be made; empty if it is made.
+        """
+        with self.changed:
+            shared = self.shared[job.key]
+            shared.state, shared.reason = "failed" if reason else "ready", reason
+            self._backlog.drop(job.key)
+            if shared.reports:  # it began here and was taken over
+                self.events.put(SharedEvent(job.key))
+            if reason and job.kind == "pretrain":
+                self._fail_waiting(job.key)
+            self.changed.notify_all()
+
+    def is_taken_over(self, tune_id: str) -> bool:
+        """Return whether another driver makes what this job makes."""
+        with self.changed:
+            job = self.live.get(tune_id)
+            return job is not None and job.kind != "trial" and self.shared[job.key].is_taken_over
 
     def report(self, tune_id: str, progress: Progress) -> Decision | None:
         """Take a worker's progress; return the decision if its epoch is a rung."""
@@ -156,6 +202,11 @@ class Board:
             job = self.live.get(tune_id)
             if job is None:
                 return None  # told after its end
+            known = (
+                self.trials[job.trial] if job.kind == "trial" else self.shared[job.key]
+            ).reports
+            if any((report.phase, report.epoch) not in known for report in progress.reports):
+                self._deaths.pop(tune_id, None)
             if job.kind != "trial":
                 self._keep_shared(job, progress)
                 return None
@@ -177,6 +228,16 @@ class Board:
                 self._end_shared(job, progress)
             self.changed.notify_all()
 
+    def die(self, tune_id: str, reason: str) -> None:
+        """Take the death of a job's worker: another goes on, until several died without an epoch.
+
+        So outages that lie days apart end no search, and a disk that stays full does.
+        """
+        with self.changed:
+            self._deaths[tune_id] += 1
+            if self._deaths[tune_id] >= _DEATHS:
+                self.lose(tune_id, f"its worker failed several times: {reason}")
+
     def stop(self, trial: str) -> bool:
         """Stop a trial because the user wants it: where it waits, or at its next report.
 
@@ -190,7 +251,7 @@ class Board:
             if any(job.kind == "trial" and job.trial == trial for job in self.live.values()):
                 self._judge.stop_next(entry)
             elif entry.state == "running" and self._judge.stop_now(entry):
-                self._backlog.drop(trial)
+                self._backlog.withdraw(trial)
                 entry.state = "pruned"
                 self._close(entry)
                 self.changed.notify_all()
@@ -210,20 +271,22 @@ class Board:
         """Take note that a trial's result is in the store: the sampler may see it now."""
         with self.changed:
             entry = self.trials[trial]
-            entry.frozen = frozen_trial(entry.spec, result, self.space.objective.metric)
+            entry.frozen = frozen_trial(entry.spec, result, self.space.objectives)
+            self._num_open -= not entry.is_committed
             entry.is_committed = True
+            entry.forget_models()
             self.changed.notify_all()
 
     def record(self, trial: str) -> TrialRecord:
         """Return a trial as it is now; with its result as soon as the store has it."""
         with self.changed:
-            return self.trials[trial].record(self.space.objective.metric)
+            return self.trials[trial].record(self.space.objectives)
 
     def ended(self, trial: str) -> tuple[TrialSpec, TrialResult]:
         """Return the result of a trial that ended, which the store does not have yet."""
         with self.changed:
             entry = self.trials[trial]
-            return entry.spec, entry.result(self.space.objective.metric)
+            return entry.spec, entry.result(self.space.objectives)
 
     def shared_record(self, key: str) -> SharedRecord:
         """Return a shared pretrained state or control as far as it got."""
@@ -247,7 +310,12 @@ class Board:
 
     def _end_shared(self, job: Job, progress: Progress) -> None:
         shared = self.shared[job.key]
-        shared.state = "failed" if progress.failure else "ready"
+        if progress.is_done:
+            shared.state = "failed" if progress.failure else "ready"
+        else:  # it was stopped: another driver took it over
+            self._backlog.put_back(job)
+            shared.state = "elsewhere"
+        shared.is_taken_over = False
         shared.reason = progress.failure
         self._keep_shared(job, progress)
         if progress.failure and job.kind == "pretrain":
@@ -275,7 +343,7 @@ class Board:
 
     def _close(self, entry: Entry) -> None:
         entry.finished_at = time.time()
-        self._ledger.finish(entry.spec, self._final_value(entry))
+        self._finish(entry)
         self.events.put(Ended(entry.spec.trial))
 
     def _keep_reports(self, entry: Entry, progress: Progress) -> None:
@@ -284,7 +352,9 @@ class Board:
         self._ledger.book(Work.of("trial", entry.spec), entry.reports.values())
         self._judge.see(entry)
 
-    def _final_value(self, entry: Entry) -> float | None:
-        """Return the objective of a complete trial."""
-        metric = self.space.objective.metric
-        return entry.result(metric).values.get(metric) if entry.state == "complete" else None
+    def _finish(self, entry: Entry) -> None:
+        """Let a trial that ended count for the budget, and for the best if it is complete."""
+        if entry.state == "complete":
+            objectives = self.space.objectives
+            entry.outcome = objectives.outcome(entry.result(objectives).values)
+        self._ledger.finish(entry.spec, entry.outcome)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import binascii
+import bisect
+import functools
 import itertools
 import math
 from dataclasses import dataclass, replace
@@ -30,20 +32,29 @@ class Hyperband:
     def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
         """Compare at the rungs of the trial's bracket."""
         bracket = self.bracket(trial)
-        peers = {t: curve for t, curve in curves.items() if self.bracket(t) == bracket}
         halving = SuccessiveHalving(self.first_rung * self.factor**bracket, self.factor)
+        if not halving.is_rung(epoch):
+            return None
+        peers = {
+            t: c for t, c in curves.items() if epoch in c.values and self.bracket(t) == bracket
+        }
         decision = halving.decide(peers, trial, epoch)
         return decision and replace(decision, rule=f"hyperband/{self.factor} bracket {bracket}")
 
     def bracket(self, trial: str) -> int:
         """Return the bracket of a trial, from 0."""
-        brackets = num_brackets(self.first_rung, self.factor, self.epochs)
-        shares = [
-            math.ceil(brackets * self.factor**later / (later + 1))
-            for later in reversed(range(brackets))
-        ]
-        place = binascii.crc32(f"{self.seed}_{trial_number(trial)}".encode()) % sum(shares)
-        return sum(place >= end for end in itertools.accumulate(shares))
+        ends = _ends(num_brackets(self.first_rung, self.factor, self.epochs), self.factor)
+        place = binascii.crc32(f"{self.seed}_{trial_number(trial)}".encode()) % ends[-1]
+        return bisect.bisect_right(ends, place)
+
+
+@functools.cache
+def _ends(brackets: int, factor: int) -> list[int]:
+    """Return where the share of each bracket ends."""
+    shares = [
+        math.ceil(brackets * factor**later / (later + 1)) for later in reversed(range(brackets))
+    ]
+    return list(itertools.accumulate(shares))
 
 
 def num_brackets(first_rung: int, factor: int, epochs: int) -> int:

@@ -19,11 +19,14 @@ class Spent:
     device_hours: float
     """Of all that was trained, and of what running jobs are expected to need still."""
     best: float | None
-    """Best value of a complete trial."""
+    """Best value of the primary objective of a complete, feasible trial."""
     best_trial: str
     """The trial that has it."""
     flat_for: int
-    """Trials that finished without a better best, in the stratum with the fewest."""
+    """Trials that finished without a new one on the front, in the stratum with the fewest.
+
+    With a single objective that is: without a better best.
+    """
 
 
 @dataclass(frozen=True)

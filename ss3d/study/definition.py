@@ -17,14 +17,16 @@ from ss3d.store import layout
 from ss3d.store.opening import open_store
 from ss3d.store.protocol import Store
 from ss3d.study.machine import check_fits
-from ss3d.study.soundness import late_teacher
-from ss3d.study.space import Space, load_space, parse_space
+from ss3d.study.soundness import late_teacher, unlearned
+from ss3d.study.space import Space, load_space
+from ss3d.study.stored import stored_space
 from ss3d.study.toml_lines import TomlFile
+from ss3d.study.warm import copy_trials, read_trials
 from ss3d.trial.history import load_study_spec, read_budget
-from ss3d.trial.records import SCHEMA
+from ss3d.trial.records import SCHEMA, TrialRecord
 from ss3d.trial.spec import describe_code
 
-_TABLES = ("base", "parameters", "objective", "sampler", "pruner", "resources")
+_TABLES = ("base", "parameters", "sampler", "pruner", "resources")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Request:
     seed: int | None = None
     slots: int | None = None
     resume: bool = False
+    warm_from: tuple[str, ...] = ()
+    """Earlier studies that the sampler learns from."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Study:
     """Address of the data set, now."""
     target: int
     """Number of trials in the budget."""
+    warm: tuple[TrialRecord, ...] = ()
+    """Trials of earlier studies that the sampler learns from."""
     notes: tuple[str, ...] = ()
     """What the user should know."""
 
@@ -93,7 +99,12 @@ def _create(store: Store, request: Request, is_local: bool) -> Study:
     if is_local:
         check_fits(space.resources)
     name = layout.check_study_name(request.name or space.name)
-    target = request.trials or space.num_trials
+    taken = RefusedError(
+        f"study {name}: the name is taken; go on with it by --resume or choose another --name"
+    )
+    if store.get(layout.study(name, "study.json")) is not None:
+        raise taken
+    target = _within(space, request.trials or space.num_trials)
     data = open_store(request.data)
     manifest = open_dataset(data).manifest
     tree = TomlFile(space.text, str(request.space)).tree
@@ -101,10 +112,13 @@ def _create(store: Store, request: Request, is_local: bool) -> Study:
         "schema": SCHEMA,
         "name": name,
         "description": space.description,
+        "confirms": space.confirms,
         "seed": space.seed,
         **{table: tree.get(table, {}) for table in _TABLES},
         "arms": tree.get("arms", []),
-        "objective": space.objective.model_dump(),
+        "points": tree.get("points", []),
+        "warm": copy_trials(store, name, space, manifest.content_hash, request.warm_from),
+        **space.objectives.as_spec(),
         "sampler": space.sampler.model_dump(),
         "pruner": space.pruner.model_dump(),
         "strata": tree.get("strata", []),
@@ -123,10 +137,9 @@ def _create(store: Store, request: Request, is_local: bool) -> Study:
     try:
         store.put_new(layout.study(name, "study.json"), canonical_json(spec).encode())
     except ConflictError as error:
-        raise RefusedError(
-            f"study {name}: the name is taken; go on with it by --resume or choose another --name"
-        ) from error
-    return Study(name, spec, space, data.address, target, _notes(space))
+        raise taken from error
+    warm = read_trials(store, name, spec)
+    return Study(name, spec, space, data.address, target, warm, _notes(space, target))
 
 
 def _resume(store: Store, request: Request) -> Study:
@@ -142,6 +155,11 @@ def _resume(store: Store, request: Request) -> Study:
         )
     if request.seed not in (None, spec["seed"]):
         raise RefusedError(f"study {name} has seed {spec['seed']}; a study is immutable")
+    learned = [known["study"] for known in spec.get("warm", [])]
+    if request.warm_from and set(request.warm_from) != set(learned):
+        raise RefusedError(
+            f"study {name} learns from {', '.join(learned) or 'no other study'}; it is immutable"
+        )
     data = request.data or spec["data"]["address"]
     content_hash = open_dataset(open_store(data)).manifest.content_hash
     if content_hash != spec["data"]["content_hash"]:
@@ -150,11 +168,12 @@ def _resume(store: Store, request: Request) -> Study:
             f"{content_hash[:12]}…; resume it with its own data"
         )
     with _of_its_version(name, spec):
-        space = parse_space(file, name, spec["seed"])
-    notes = _notes(space)
+        space = stored_space(spec)
+    target = read_budget(store, name, spec)
+    notes = _notes(space, target)
     if spec["code"] != describe_code():
         notes += ("the code or its versions changed since the study began; its keys are kept",)
-    return Study(name, spec, space, data, read_budget(store, name, spec), notes)
+    return Study(name, spec, space, data, target, read_trials(store, name, spec), notes)
 
 
 def _sealed_file(name: str, spec: Mapping[str, Any]) -> TomlFile:
@@ -203,12 +222,31 @@ def extend_budget(store: Store, study: Study, wanted: int | None) -> Study:
         return replace(study, target=target)
     if wanted < target:
         raise RefusedError(f"study {study.name} has a budget of {target} trials; it can only grow")
+    if wanted != _within(study.space, wanted):
+        raise RefusedError(f"study {study.name}: its grid has {study.space.most_trials} trials")
     number = 2 + len(list(store.list(layout.study(study.name, "budget") + "/")))
     data = canonical_json({"schema": SCHEMA, "trials": wanted}).encode()
     store.put_new(layout.study(study.name, "budget", f"{number:04d}.json"), data)
     return replace(study, target=wanted)
 
 
-def _notes(space: Space) -> tuple[str, ...]:
-    note = late_teacher(space.base, space.parameters)
-    return (note,) if note else ()
+def _within(space: Space, trials: int) -> int:
+    """Return a number of trials, or that of the whole grid if it is smaller."""
+    return trials if space.most_trials is None else min(trials, space.most_trials)
+
+
+def _left_points(space: Space, target: int) -> str | None:
+    """Return a note if the budget ends before the last of the points."""
+    beyond = range(target, target + len(space.strata) * len(space.points))
+    if not any(space.point(number) for number in beyond):
+        return None
+    return f"the budget of {target} trials ends before the last of [[points]]"
+
+
+def _notes(space: Space, target: int) -> tuple[str, ...]:
+    notes = (
+        late_teacher(space.base, space.parameters),
+        unlearned(space.sampler, space.parameters, target // len(space.strata)),
+        _left_points(space, target),
+    )
+    return tuple(note for note in notes if note)

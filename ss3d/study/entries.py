@@ -9,6 +9,8 @@ from typing import Literal
 from optuna.trial import FrozenTrial
 
 from ss3d.store.layout import SharedKind
+from ss3d.trial.dominance import Outcome
+from ss3d.trial.objectives import Objectives
 from ss3d.trial.records import (
     EpochReport,
     SharedRecord,
@@ -18,7 +20,8 @@ from ss3d.trial.records import (
     TrialStatus,
 )
 
-KeyState = Literal["ready", "waiting", "running", "failed"]
+KeyState = Literal["ready", "waiting", "claimed", "elsewhere", "running", "failed"]
+"""`claimed`: this driver holds its lease and may start it; `elsewhere`: another driver does."""
 
 
 @dataclass
@@ -33,25 +36,31 @@ class Entry:
     reason: str = ""
     finished_at: float = 0.0
     is_committed: bool = False
+    outcome: Outcome | None = None
+    """Of a complete trial."""
 
     def keep(self, reports: Iterable[EpochReport]) -> None:
         """Add reports; the newer one of an epoch holds."""
         self.reports |= {(report.phase, report.epoch): report for report in reports}
 
-    def record(self, metric: str) -> TrialRecord:
+    def forget_models(self) -> None:
+        """Let go of the values of single models, once the store and the judge have them."""
+        self.reports = {where: report.without_models() for where, report in self.reports.items()}
+
+    def record(self, objectives: Objectives) -> TrialRecord:
         """Return the trial as it is now; with its result as soon as the store has it."""
-        result = self.result(metric) if self.is_committed else None
+        result = self.result(objectives) if self.is_committed else None
         return TrialRecord(spec=self.spec, result=result, reports=self._ordered())
 
-    def result(self, metric: str) -> TrialResult:
+    def result(self, objectives: Objectives) -> TrialResult:
         """Return the result of a trial that ended."""
         reports = self._ordered()
-        has_value = self.state != "failed" and reports and metric in reports[-1].metrics
+        has_values = self.state != "failed" and reports
         return TrialResult(
             study=self.spec.study,
             trial=self.spec.trial,
             state=self.state,
-            values={metric: reports[-1].metrics[metric]} if has_value else {},
+            values=objectives.measured(reports[-1]) if has_values else {},
             reports=reports,
             seconds=seconds_of(reports),
             attempt=self.attempt,
@@ -73,6 +82,8 @@ class Shared:
     """Of one of the trials that need it."""
     reports: dict[tuple[str, int], EpochReport] = field(default_factory=dict)
     reason: str = ""
+    is_taken_over: bool = False
+    """Whether another driver makes it now, although our worker still runs."""
 
     def keep(self, reports: Iterable[EpochReport]) -> None:
         """Add reports; the newer one of an epoch holds."""

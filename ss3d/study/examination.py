@@ -12,16 +12,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ss3d.errors import CheckpointError, Ss3dError
-from ss3d.report.leaderboard import objective_of
 from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.bundle import MANIFEST, get_bundle, read_manifest
 from ss3d.store.protocol import Store
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.journal import facts, read_trials
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.stopping import is_driven
 from ss3d.trial.check import Check, settled
 from ss3d.trial.history import is_complete, load_readable, read_ended, read_object
+from ss3d.trial.objectives import objectives_of
 from ss3d.trial.records import StudyRecord, TrialRecord
 
 
@@ -131,7 +131,7 @@ def check_files(store: Store, examined: Examined, prefixes: Iterable[str], is_de
 
 def check_journal(settings: Settings, examined: Examined) -> Check:
     """Check that Optuna's journal says of every trial what the store says."""
-    record, metric = examined.record, objective_of(examined.record.spec).metric
+    record, objectives = examined.record, objectives_of(examined.record.spec)
     advice = f"`ss3d search --name {record.name} --resume` writes it anew"
     try:
         held = read_trials(settings.study_journal, record.name)
@@ -144,12 +144,12 @@ def check_journal(settings: Settings, examined: Examined) -> Check:
     differences = []
     for trial in judged:
         number = layout.trial_number(trial.spec.trial)
-        wanted = frozen_trial(trial.spec, trial.result, metric)
+        wanted = frozen_trial(trial.spec, trial.result, objectives)
         if number >= len(held):
             differences.append(f"{trial.spec.trial}: not in the journal")
         elif facts(held[number]) != facts(wanted):
             states = f"{held[number].state.name} there, {wanted.state.name} in the store"
-            values = f"{held[number].value} there, {wanted.value} in the store"
+            values = f"{held[number].values} there, {wanted.values} in the store"
             is_state = held[number].state != wanted.state
             differences.append(f"{trial.spec.trial}: {states if is_state else values}")
     if not examined.is_running and len(held) > len(record.trials):

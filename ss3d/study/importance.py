@@ -22,8 +22,9 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from ss3d.errors import ConfigError
-from ss3d.report.leaderboard import Objective, by_stratum, objective_of
-from ss3d.study.proposals import frozen_trial
+from ss3d.report.leaderboard import by_stratum, objective_of
+from ss3d.study.frozen import frozen_trial
+from ss3d.trial.objectives import Objective, Objectives
 from ss3d.trial.records import StudyRecord, TrialRecord
 
 MIN_TRIALS = 10
@@ -94,7 +95,7 @@ def _has_value(trial: TrialRecord, objective: Objective) -> bool:
 
 def _importance(trials: Sequence[TrialRecord], objective: Objective) -> StratumImportance:
     stratum = trials[0].spec.stratum
-    frozen = [frozen_trial(trial.spec, trial.result, objective.metric) for trial in trials]
+    frozen = [frozen_trial(trial.spec, trial.result, Objectives((objective,))) for trial in trials]
     varied = [
         path
         for path in dict.fromkeys(path for trial in frozen for path in trial.params)

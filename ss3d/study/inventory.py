@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from ss3d.errors import CheckpointError, ConfigError, ConflictError
+from ss3d.errors import CheckpointError, ConfigError, ConflictError, RefusedError
 from ss3d.store import layout
 from ss3d.store.bundle import MANIFEST, read_manifest
 from ss3d.store.layout import SHARED_KINDS, SharedKind
-from ss3d.store.lease import is_held
+from ss3d.store.lease import is_held, take_lease
 from ss3d.store.protocol import Store
-from ss3d.trial.history import load_shared_record
+from ss3d.trial.history import is_complete, load_shared_record, shared_export, why_failed
 from ss3d.trial.records import SharedRecord, TrialSpec
 
 SharedStatus = Literal["complete", "running", "failed", "unfinished", "damaged"]
@@ -30,12 +30,17 @@ class SharedItem:
     kind: SharedKind
     key: str
     state: SharedStatus
-    """`failed` left a log, `unfinished` did not; neither is being made now."""
+    """`running`: a driver holds its lease. `failed`: nobody tries it again until it is retried.
+    `unfinished`: goes on when a study needs it."""
+    reason: str
+    """Why it failed; empty otherwise."""
     cd_l1: float | None
     """val/cd_l1 of what trials start from: the best epoch of a pretraining, the last of a control.
     None if no reports are known."""
     seconds: float
     num_bytes: int
+    unread_bytes: int
+    """Of them, those of exports that the manifest does not name: another attempt was faster."""
     users: tuple[str, ...]
     """Trials that refer to it, as `study/t00017`."""
 
@@ -106,29 +111,46 @@ def collect_garbage(store: Store, items: Iterable[SharedItem]) -> list[SharedIte
     """Remove pretrained states and controls that are garbage; return those that are gone.
 
     First they stop being complete, then references are read again: a trial that was sealed before
-    has its state back, one that is sealed later finds none and makes it.
+    has its state back, one that is sealed later finds none and makes it, or is making it already:
+    then its driver holds the lease. Of the others go the exports that nobody reads.
 
     Args:
         store: where they are.
-        items: as `list_shared` found them; those that are no garbage are left alone.
+        items: as `list_shared` found them.
 
     Raises:
         CheckpointError: a trial's spec.json is damaged.
     """
-    doomed = [item for item in items if item.is_garbage]
+    known = list(items)
+    doomed = [item for item in known if item.is_garbage]
     manifests = {item.key: _take_manifest(store, item) for item in doomed}
     users = references(store)
-    gone = []
+    gone: list[SharedItem] = []
     for item in doomed:
         manifest = manifests[item.key]
         if (item.kind, item.key) not in users:
-            keys = list(store.list(layout.shared(item.kind, item.key) + "/"))
-            delete_keys(store, keys)
-            gone.append(item)
+            gone += [item] if _remove(store, item) else []
         elif manifest is not None:
             with suppress(ConflictError):
                 store.put_new(layout.shared(item.kind, item.key, MANIFEST), manifest)
+    for item in known:
+        if item.unread_bytes and not item.is_garbage:
+            keys = list(store.list(layout.shared(item.kind, item.key) + "/"))
+            delete_keys(store, _unread(store, item.kind, item.key, keys))
     return gone
+
+
+def retry_failed(store: Store, item: SharedItem) -> None:
+    """Forget why a pretrained state or control failed, so that the next study tries it again.
+
+    Raises:
+        RefusedError: it did not fail.
+    """
+    if item.state != "failed":
+        raise RefusedError(
+            f"{item.kind} {item.key[:12]} is {item.state}; only what failed can be tried again"
+        )
+    store.delete(layout.shared(item.kind, item.key, "failed.json"))
 
 
 def delete_keys(store: Store, keys: Sequence[str]) -> None:
@@ -149,6 +171,33 @@ def total_bytes(store: Store, keys: Sequence[str]) -> int:
     return sum(sizes[key] if key in sizes else _size(store, key) for key in keys)
 
 
+def _remove(store: Store, item: SharedItem) -> bool:
+    """Remove all of a key unless a driver makes it, or has made it again; return whether it went.
+
+    Its lease is ours meanwhile and goes last, so that no driver begins in the middle.
+    """
+    prefix = layout.shared(item.kind, item.key)
+    lease = f"{prefix}/lease"
+    try:
+        with take_lease(store, lease, f"{item.kind} {item.key[:12]}"):
+            if is_complete(store, item.kind, item.key):
+                return False
+            delete_keys(store, [key for key in store.list(f"{prefix}/") if key != lease])
+            store.delete(lease)
+    except RefusedError:
+        return False
+    return True
+
+
+def _unread(store: Store, kind: SharedKind, key: str, keys: Sequence[str]) -> list[str]:
+    """Return the objects of exports of attempts that lost, once the manifest names the one."""
+    if not is_complete(store, kind, key):
+        return []
+    exports = layout.shared(kind, key, "checkpoint") + "/"
+    read = shared_export(store, kind, key) + "/"
+    return [name for name in keys if name.startswith(exports) and not name.startswith(read)]
+
+
 def _size(store: Store, key: str) -> int:
     blob = store.get(key)
     return len(blob.data) if blob else 0
@@ -166,35 +215,27 @@ def _by_key(store: Store, kind: SharedKind) -> dict[str, list[str]]:
 def _item(
     store: Store, kind: SharedKind, key: str, keys: list[str], users: tuple[str, ...]
 ) -> SharedItem:
-    try:
+    record: SharedRecord | None = None
+    state: SharedStatus = "damaged"
+    reason, unread = "", list[str]()
+    with suppress(CheckpointError, ConfigError):
+        reason, unread = why_failed(store, kind, key), _unread(store, kind, key, keys)
         record = load_shared_record(store, kind, key)
-    except (CheckpointError, ConfigError):
-        record, is_damaged = None, True
-    else:
-        is_damaged = False
+        is_made = record is not None and record.complete
+        state = "complete" if is_made else "failed" if reason else "unfinished"
+    if state != "complete" and is_held(store, layout.shared(kind, key, "lease")):
+        state = "running"
     return SharedItem(
         kind=kind,
         key=key,
-        state=_status(store, layout.shared(kind, key), keys, users, is_damaged),
+        state=state,
+        reason=reason if state == "failed" else "",
         cd_l1=_value(record),
         seconds=record.seconds if record else 0.0,
         num_bytes=total_bytes(store, keys),
+        unread_bytes=total_bytes(store, unread),
         users=users,
     )
-
-
-def _status(
-    store: Store, prefix: str, keys: list[str], users: tuple[str, ...], is_damaged: bool
-) -> SharedStatus:
-    is_complete = f"{prefix}/{MANIFEST}" in keys
-    leases = [key for key in keys if key.endswith("lease")]
-    studies = dict.fromkeys(user.partition("/")[0] for user in users)
-    leases += [layout.study(study, "driver.lease") for study in studies]
-    if not is_complete and any(is_held(store, lease) for lease in leases):
-        return "running"
-    if is_damaged or is_complete:
-        return "damaged" if is_damaged else "complete"
-    return "failed" if any(key.startswith(f"{prefix}/log/") for key in keys) else "unfinished"
 
 
 def _value(record: SharedRecord | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
@@ -36,6 +37,10 @@ class Place:
     data: str
     cache_dir: str
     use_gpu: bool
+    spool_bytes: float = math.inf
+    """That may wait on a node for their way into the store."""
+    compared_epochs: tuple[int, ...] = ()
+    """Epochs of the teacher-student phase whose reports keep the values of single models."""
 
 
 @dataclass(frozen=True)

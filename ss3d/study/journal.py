@@ -67,12 +67,14 @@ class Journal:
     Args:
         path: the journal file, which all studies of a home share.
         name: of the study.
-        direction: `minimize` or `maximize`.
+        directions: of the objectives in order.
     """
 
-    def __init__(self, path: Path, name: str, direction: Literal["minimize", "maximize"]) -> None:
+    def __init__(
+        self, path: Path, name: str, directions: Sequence[Literal["minimize", "maximize"]]
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._path, self._name, self._direction = path, name, direction
+        self._path, self._name, self._directions = path, name, list(directions)
         self._study: optuna.Study | None = None
         """None while nothing is copied."""
 
@@ -119,7 +121,7 @@ class Journal:
         return optuna.create_study(
             storage=self._storage,
             study_name=self._name,
-            direction=self._direction,
+            directions=self._directions,
             load_if_exists=True,
         )
 
@@ -131,8 +133,9 @@ class Journal:
             return
         for epoch, value in sorted(trial.intermediate_values.items()):
             storage.set_trial_intermediate_value(trial_id, epoch, value)
-        values = None if trial.value is None else [trial.value]
-        storage.set_trial_state_values(trial_id, trial.state, values)
+        for metric, excess in trial.constraints.items():
+            storage.set_trial_system_attr(trial_id, f"constraints:{metric}", excess)
+        storage.set_trial_state_values(trial_id, trial.state, trial.values)
 
     @contextmanager
     def _until_an_error(self) -> Iterator[None]:
@@ -151,4 +154,5 @@ def _storage(path: Path) -> JournalStorage:
 
 def facts(trial: FrozenTrial) -> tuple[object, ...]:
     """Return what the journal and the store must agree in."""
-    return trial.state, trial.params, trial.value, trial.intermediate_values
+    told = (trial.state, trial.params, trial.values, trial.intermediate_values)
+    return *told, trial.constraints

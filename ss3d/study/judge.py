@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
 from ss3d.config import canonical_json
 from ss3d.study.entries import Entry
 from ss3d.study.events import Decided
-from ss3d.study.proposals import curve_of
+from ss3d.study.frozen import curve_of, outcomes_of
 from ss3d.study.rungs import Curve, Decision, Rule, by_user, explain
 from ss3d.study.space import Space
 from ss3d.trial.records import TrialSpec
@@ -31,8 +32,8 @@ class Judge:
         decided: dict[tuple[str, int], Decision],
         tell: Callable[[Decided], None],
     ) -> None:
-        self._metric = space.objective.metric
-        self._sign = 1 if space.objective.direction == "minimize" else -1
+        self._objectives = space.objectives
+        self._metric, self._sign = space.objective.metric, space.objective.sign
         self._rule = rule
         self._decided = decided
         self._tell = tell
@@ -42,10 +43,13 @@ class Judge:
 
     def see(self, entry: Entry) -> None:
         """Take the curve of a trial as far as it got."""
-        curve = curve_of(entry.reports.values(), self._metric)
+        reports = entry.reports.values()
+        curve = curve_of(reports, self._metric)
         values = {epoch: self._sign * value for epoch, value in curve.items()}
+        outcomes = {} if self._objectives.are_plain else outcomes_of(reports, self._objectives)
         stratum = self._curves.setdefault(canonical_json(entry.spec.stratum), {})
-        stratum[entry.spec.trial] = Curve(values, entry.state == "complete")
+        per_model = {r.epoch: array("d", r.per_model) for r in reports if r.per_model}
+        stratum[entry.spec.trial] = Curve(values, entry.state == "complete", per_model, outcomes)
 
     def decide(self, entry: Entry, epochs: list[int]) -> Decision | None:
         """Judge a trial at the epochs it brought; after a stop, later epochs do not count."""
@@ -113,7 +117,8 @@ class Judge:
             curves = self._curves[canonical_json(spec.stratum)]
             seen = self._rule.decide(curves, spec.trial, epoch)
             if seen:
-                own = {"value": self._sign * seen.value, "cutoff": self._sign * seen.cutoff}
+                sign = self._sign if seen.front is None else 1  # places have the sign of ranks
+                own = {"value": sign * seen.value, "cutoff": sign * seen.cutoff}
                 decision = self._decided[spec.trial, epoch] = replace(seen, **own)
                 self._tell(Decided(spec.trial, epoch, decision))
         return decision

@@ -14,6 +14,7 @@ from ss3d.study.budget import Need, Spent
 from ss3d.study.entries import seconds_of
 from ss3d.study.job import JobKind
 from ss3d.study.space import Space
+from ss3d.trial.dominance import Outcome, dominates
 from ss3d.trial.records import EpochReport, Phase, SharedRecord, TrialSpec
 
 _HOUR_S = 3600.0
@@ -60,15 +61,21 @@ class Ledger:
         space: what is searched, and on how many devices.
         past: what earlier sessions used, but for their trials.
         clock: seconds, from anywhere.
+        expected: seconds of an epoch by phase, which count until one of the phase was trained.
     """
 
     def __init__(
-        self, space: Space, past: Past, clock: Callable[[], float] = time.monotonic
+        self,
+        space: Space,
+        past: Past,
+        clock: Callable[[], float] = time.monotonic,
+        expected: Mapping[Phase, float] | None = None,
     ) -> None:
         self._devices = space.resources.gpus or space.resources.cpus
-        self._sign = 1 if space.objective.direction == "minimize" else -1
+        self._sign = space.objective.sign
         self._num_strata = len(space.strata)
         self._clock = clock
+        self._expected = dict(expected or {})
         self._past_s = past.seconds
         self._started = clock()
         self._trained: dict[str, float] = dict(past.shared)
@@ -77,7 +84,7 @@ class Ledger:
         self._rates: dict[tuple[Phase, str], tuple[float, int]] = defaultdict(lambda: (0.0, 0))
         self._best = math.inf
         self._best_trial = ""
-        self._best_of: dict[str, float] = {}
+        self._front_of: dict[str, list[tuple[float, ...]]] = {}
         self._flat_of: dict[str, int] = {}
 
     @property
@@ -99,19 +106,20 @@ class Ledger:
         phase = record.reports[0].phase if record.reports else "pretrain"
         self._learn(Work(record.key, phase, record.key, 0), record.reports)
 
-    def finish(self, spec: TrialSpec, value: float | None) -> None:
+    def finish(self, spec: TrialSpec, outcome: Outcome | None) -> None:
         """Take a trial's end, in the order of their ends.
 
         Args:
             spec: of the trial.
-            value: of the objective if it is complete.
+            outcome: if it is complete.
         """
         stratum = canonical_json(spec.stratum)
-        placed = math.inf if value is None or math.isnan(value) else self._sign * value
-        if placed < self._best:
-            self._best, self._best_trial = placed, spec.trial
-        if placed < self._best_of.get(stratum, math.inf):
-            self._best_of[stratum] = placed
+        losses = outcome.losses if outcome and outcome.violation <= 0 else None
+        if losses and losses[0] < self._best:
+            self._best, self._best_trial = losses[0], spec.trial
+        front = self._front_of.setdefault(stratum, [])
+        if losses and not any(known == losses or dominates(known, losses) for known in front):
+            front[:] = [*(known for known in front if not dominates(losses, known)), losses]
             self._flat_of[stratum] = 0
         elif stratum in self._flat_of:
             self._flat_of[stratum] += 1
@@ -153,4 +161,4 @@ class Ledger:
             seconds, epochs = self._rates.get((work.phase, key), (0.0, 0))
             if epochs:
                 return max(work.epochs - done, 0) * seconds / epochs
-        return 0.0
+        return max(work.epochs - done, 0) * self._expected.get(work.phase, 0.0)

@@ -11,6 +11,7 @@ from ss3d.store.layout import SharedKind
 from ss3d.study.board import Board
 from ss3d.study.budget import what_is_left
 from ss3d.study.entries import Entry, Shared
+from ss3d.trial.dominance import Outcome, first_front
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class TrialLine:
     value: float | None
     params: dict[str, Any]
     reason: str
+    outcome: Outcome | None = None
+    """Of a complete trial."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ class SharedLine:
 
 @dataclass(frozen=True)
 class Best:
-    """The best complete trial of a stratum."""
+    """The best complete, feasible trial of a stratum, by the primary objective."""
 
     stratum: dict[str, Any]
     trial: str
     value: float
+    num_front: int | None = None
+    """Trials that none dominates, with several objectives."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class Snapshot:
     """Of the hours in the budget; empty if they are not limited."""
     refused: str
     """Why the budget lets not everything start that is left; empty if it does."""
+    paused: str = ""
+    """Why workers wait in the middle of their jobs; empty if they do not."""
 
 
 def why_ended(snapshot: Snapshot) -> str:
@@ -96,7 +103,7 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         shared = tuple(
             _shared(key, shared, board)
             for key, shared in board.shared.items()
-            if shared.reports or shared.state == "running"
+            if shared.reports or shared.state in ("running", "elsewhere")
         )
         spent, refused = board.spent(), board.why_refused()
     counts = Counter(line.state for line in trials)
@@ -113,6 +120,7 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         eta_s=seconds / here * (board.target - ended) if here > 0 and not refused else None,
         left=what_is_left(board.space.budget, spent),
         refused=refused,
+        paused=board.paused,
     )
 
 
@@ -128,6 +136,7 @@ def _trial(trial: str, entry: Entry, board: Board, running: set[str]) -> TrialLi
         value=value,
         params=entry.spec.params,
         reason=entry.reason,
+        outcome=entry.outcome,
     )
 
 
@@ -139,26 +148,28 @@ def _shared(key: str, shared: Shared, board: Board) -> SharedLine:
 
 
 def _last(entry: Entry | Shared, metric: str) -> tuple[int, float | None]:
-    """Return the newest epoch and its objective."""
+    """Return the newest epoch and its primary objective."""
     if not entry.reports:
         return 0, None
     report = entry.reports[max(entry.reports)]
-    return report.epoch, report.metrics.get(metric)
+    return report.epoch, report.value(metric)
 
 
 def _best(board: Board, trials: tuple[TrialLine, ...]) -> tuple[Best, ...]:
-    """Return the best complete trial of each stratum that has one."""
-    sign = 1 if board.space.objective.direction == "minimize" else -1
+    """Return the best complete, feasible trial of each stratum that has one."""
+    objectives = board.space.objectives
     found = []
     for stratum in board.space.strata:
-        candidates = [
-            (sign * line.value, line.trial, line.value)
+        outcomes = {
+            line.trial: line.outcome
             for line in trials
-            if line.state == "complete"
-            and line.value is not None
+            if line.outcome
+            and line.outcome.violation <= 0
             and all(line.params[path] == value for path, value in stratum.items())
-        ]
-        if candidates:
-            _, trial, value = min(candidates)
-            found.append(Best(stratum, trial, value))
+        }
+        if outcomes:
+            first = min(outcomes, key=lambda trial: (outcomes[trial].losses, trial))
+            value = objectives.primary.sign * outcomes[first].losses[0]
+            size = len(first_front(outcomes)) if objectives.are_several else None
+            found.append(Best(stratum, first, value, size))
     return tuple(found)

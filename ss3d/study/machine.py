@@ -22,6 +22,19 @@ def offered_cpus(resources: Resources, slots: int | None) -> int:
     return max(_num_cpus(), math.ceil(wanted - 1e-9))
 
 
+def fitting_slots(resources: Resources, slots: int | None) -> int:
+    """Return how many trials run at once on this machine, at least one.
+
+    Args:
+        resources: what one trial occupies.
+        slots: wanted by the user.
+    """
+    fitting = int(_num_cpus() / resources.cpus)
+    if resources.gpus:
+        fitting = min(fitting, int(torch.cuda.device_count() / resources.gpus + 1e-9))
+    return slots or resources.max_concurrent or max(1, fitting)
+
+
 def check_fits(resources: Resources) -> None:
     """Refuse a trial that asks for more than this machine has.
 

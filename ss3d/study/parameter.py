@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal, TypeVar
 
 Value = bool | int | float | str
@@ -31,6 +33,23 @@ class FloatRange:
         yield "low", self.low
         yield "high", self.high
 
+    def values(self) -> Sequence[float] | None:
+        """Return all values of a range with steps; None without, for there is no end of them."""
+        if self.step is None:
+            return None
+        low, step = Decimal(str(self.low)), Decimal(str(self.step))
+        count = int((Decimal(str(self.high)) - low) // step) + 1
+        return [float(low + n * step) for n in range(count)]
+
+    def find(self, value: object) -> Value | None:
+        """Return the value of the range that this is; None if it is not in it."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        if self.step is not None:
+            values = self.values() or ()
+            return next((v for v in values if math.isclose(v, value, abs_tol=1e-9)), None)
+        return float(value) if self.low <= value <= self.high else None
+
 
 @dataclass(frozen=True)
 class IntRange:
@@ -46,9 +65,18 @@ class IntRange:
 
     def probes(self) -> Iterator[tuple[str, Value]]:
         """Yield the key in the file, empty between the ends, and each value or an even sample."""
-        values = range(self.low, self.high + 1, self.step or 1)
+        values = self.values()
         for value in thin(values, MOST_PROBES):
             yield {values[0]: "low", values[-1]: "high"}.get(value, ""), value
+
+    def values(self) -> Sequence[int]:
+        """Return all values."""
+        return range(self.low, self.high + 1, self.step or 1)
+
+    def find(self, value: object) -> Value | None:
+        """Return the value of the range that this is; None if it is not in it."""
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return value if is_whole and value in self.values() else None
 
 
 @dataclass(frozen=True)
@@ -65,6 +93,14 @@ class Choices:
         for value in self.choices:
             yield "choices", value
 
+    def values(self) -> Sequence[Value]:
+        """Return all values."""
+        return self.choices
+
+    def find(self, value: object) -> Value | None:
+        """Return the choice that this is; None if it is none of them."""
+        return next((choice for choice in self.choices if is_same(choice, value)), None)
+
 
 Range = FloatRange | IntRange | Choices
 
@@ -75,6 +111,24 @@ class Parameter:
 
     path: str
     range: Range
+    when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    """Values of other parameters with which it is active; of each one, if there are several."""
+
+    def is_active(self, chosen: Mapping[str, Value]) -> bool:
+        """Return whether its conditions hold.
+
+        Args:
+            chosen: values of the active ones of the parameters that it depends on.
+        """
+        return all(
+            path in chosen and any(is_same(chosen[path], value) for value in wanted)
+            for path, wanted in self.when.items()
+        )
+
+
+def is_same(one: object, other: object) -> bool:
+    """Return whether two values are one: true is not 1, but 1 is 1.0."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 def thin(values: Sequence[_T], most: int) -> Sequence[_T]:

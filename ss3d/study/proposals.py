@@ -7,35 +7,24 @@ died would have proposed.
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-    json_to_distribution,
-)
+from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from ss3d.errors import ConfigError
-from ss3d.study.parameter import Choices, FloatRange, IntRange, Range, Value
+from ss3d.study.conditions import in_order
+from ss3d.study.distributions import distribution, suggest, to_internal, to_value
+from ss3d.study.fixed import Point
+from ss3d.study.frozen import quiet, without
+from ss3d.study.grid import cells, next_cell
+from ss3d.study.parameter import Value
+from ss3d.study.samplers import carried, make_sampler, restore
 from ss3d.study.space import Space
-from ss3d.study.tables import Random, Tpe
-from ss3d.trial.records import EpochReport, TrialResult, TrialSpec
-
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
+from ss3d.study.tables import Grid, Random
 
 _TRIES = 200
 """How often the sampler is asked for values that fit together."""
@@ -52,146 +41,94 @@ class Proposal:
     system_attrs: dict[str, Any]
 
 
-def propose(space: Space, history: Sequence[FrozenTrial], number: int) -> Proposal:
+def propose(
+    space: Space, history: Sequence[FrozenTrial], number: int, fixed: Point | None = None
+) -> Proposal:
     """Return the values of a trial.
 
     Args:
         space: the search space.
-        history: the study's trials, as `frozen_trial` makes them: finished ones and running ones.
+        history: the study's trials in the order of their numbers, as `frozen_trial` makes them:
+            finished ones and running ones. Before them, those of earlier studies to learn from.
         number: of the trial; decides its stratum and the sampler's seed.
+        fixed: values that it has in any case, of a point that agrees with its stratum; instead of
+            the space's own point for this number.
 
     Raises:
         ConfigError: the sampler finds no values that fit together.
     """
     stratum = space.stratum(number)
-    with _quiet():
-        study = optuna.create_study(
-            direction=space.objective.direction, sampler=_sampler(space, number)
-        )
-        study.add_trials([_without(t, stratum) for t in history if _is_in(t, stratum)])
-        free = {p.path: _distribution(p.range) for p in space.parameters if p.path not in stratum}
-        asked = _ask_valid(space, study, free, stratum)
+    learned = () if isinstance(space.sampler, Random) else history
+    own = [without(t, stratum) for t in learned if _is_in(t, stratum)]
+    fixed = fixed or space.point(number) or {}
+    wanted = {path: value for path, value in fixed.items() if path not in stratum}
+    if isinstance(space.sampler, Grid):
+        tried = [trial.params for trial in own]
+        wanted = next_cell(cells(space.parameters, stratum), tried, wanted, space.seed)
+    with quiet():
+        free = {p.path: distribution(p.range) for p in space.parameters if p.path not in stratum}
+        sampler = make_sampler(space.sampler, space.seed, number, space.place(number), free)
+        directions = [one.direction for one in space.objectives.all]
+        study = optuna.create_study(directions=directions, sampler=sampler)
+        study.add_trials(own)
+        restore(study)
+        internal = {**stratum, **_ask_valid(space, study, wanted, stratum)}
+        system_attrs = carried(study)
+    paths = [p.path for p in space.parameters if p.path in internal]
     ranges = {p.path: p.range for p in space.parameters}
-    internal = {**asked.params, **stratum}
-    all_distributions = {path: _distribution(ranges[path]) for path in internal}
     return Proposal(
-        params=_values(space, internal),
-        internal={path: internal[path] for path in ranges},
-        distributions={path: distribution_to_json(d) for path, d in all_distributions.items()},
-        system_attrs=dict(study.trials[-1].system_attrs),
+        params={**_values(space, internal), **wanted},
+        internal={path: internal[path] for path in paths},
+        distributions={path: distribution_to_json(distribution(ranges[path])) for path in paths},
+        system_attrs=system_attrs,
     )
 
 
-def frozen_trial(spec: TrialSpec, result: TrialResult | None, metric: str) -> FrozenTrial:
-    """Return a trial of the store as Optuna knows it; running until there is a result."""
-    state = _STATES[result.state] if result else TrialState.RUNNING
-    curve = curve_of(result.reports, metric) if result else {}
-    value = result.values.get(metric) if result and state.is_finished() else None
-    with _quiet():
-        return optuna.trial.create_trial(
-            state=state,
-            value=None if state is TrialState.FAIL else value,
-            params=spec.attrs["internal"],
-            distributions={p: json_to_distribution(d) for p, d in spec.distributions.items()},
-            intermediate_values=curve,
-            user_attrs={"trial": spec.trial, "stratum": spec.stratum},
-            system_attrs=spec.attrs["system"],
-        )
-
-
-def curve_of(reports: Iterable[EpochReport], metric: str) -> dict[int, float]:
-    """Return the objective of the teacher-student epochs by epoch; epoch 0 is not one."""
-    return {
-        report.epoch: report.metrics[metric]
-        for report in reports
-        if report.phase == "semi" and report.epoch > 0 and metric in report.metrics
-    }
-
-
 def _ask_valid(
-    space: Space,
-    study: optuna.Study,
-    free: dict[str, BaseDistribution],
-    stratum: Mapping[str, Value],
-) -> optuna.Trial:
+    space: Space, study: optuna.Study, wanted: Point, stratum: Mapping[str, Value]
+) -> dict[str, Value]:
     """Ask until the values fit together; what does not is told as bad, and is forgotten with it.
 
     Values and pairs of them were checked when the space was read; more than two at a time were not.
     """
     problem = None
     for _ in range(_TRIES):
-        asked = study.ask(free)
+        asked = _ask(space, study, wanted, stratum)
         try:
-            space.configure(_values(space, {**asked.params, **stratum}))
+            space.configure({**_values(space, {**asked.params, **stratum}), **wanted})
         except ConfigError as error:
             problem = error
             study.tell(asked, state=TrialState.PRUNED)
         else:
-            return asked
+            return asked.params
     raise ConfigError(
         f"study {space.name}: no values that fit together in {_TRIES} tries: {problem}"
     )
 
 
+def _ask(
+    space: Space, study: optuna.Study, wanted: Point, stratum: Mapping[str, Value]
+) -> optuna.Trial:
+    """Ask for the parameters that are active, each after those that it depends on."""
+    if wanted:
+        ranges = {p.path: p.range for p in space.parameters}
+        study.enqueue_trial({p: to_internal(ranges[p], value) for p, value in wanted.items()})
+    asked = study.ask()
+    _ = asked.relative_params  # a genetic algorithm notes the generation, even of a fixed trial
+    chosen = dict(stratum)
+    for parameter in in_order(space.parameters):
+        if parameter.path not in stratum and parameter.is_active(chosen):
+            suggest(asked, parameter)
+            chosen[parameter.path] = asked.params[parameter.path]
+    return asked
+
+
 def _values(space: Space, internal: Mapping[str, Value]) -> dict[str, Value]:
     """Return the configuration's values of Optuna's, in the order of the space."""
-    return {p.path: _to_value(p.range, internal[p.path]) for p in space.parameters}
-
-
-def _sampler(space: Space, number: int) -> optuna.samplers.BaseSampler:
-    digest = hashlib.sha256(f"{space.seed}/{number}".encode()).digest()
-    seed = int.from_bytes(digest[:4], "big")
-    match space.sampler:
-        case Tpe() as tpe:
-            return optuna.samplers.TPESampler(seed=seed, **tpe.model_dump(exclude={"name"}))
-        case Random():
-            return optuna.samplers.RandomSampler(seed=seed)
-
-
-def _distribution(of: Range) -> BaseDistribution:
-    """Return Optuna's distribution; that of `log1m` is of 1 - x."""
-    match of:
-        case FloatRange(low, high, "log1m"):
-            return FloatDistribution(1 - high, 1 - low, log=True)
-        case FloatRange(low, high, scale, step):
-            return FloatDistribution(low, high, log=scale == "log", step=step)
-        case IntRange(low, high, scale, step):
-            return IntDistribution(low, high, log=scale == "log", step=step or 1)
-        case Choices(choices):
-            return CategoricalDistribution(choices)
-
-
-def _to_value(of: Range, internal: Value) -> Value:
-    """Return the configuration's value of Optuna's; rounding never leaves the range."""
-    match of:
-        case FloatRange(low, high, "log1m"):
-            return min(max(1 - float(internal), low), high)
-        case _:
-            return internal
+    return {
+        p.path: to_value(p.range, internal[p.path]) for p in space.parameters if p.path in internal
+    }
 
 
 def _is_in(trial: FrozenTrial, stratum: Mapping[str, Value]) -> bool:
     return all(trial.params.get(path) == value for path, value in stratum.items())
-
-
-def _without(trial: FrozenTrial, stratum: Mapping[str, Value]) -> FrozenTrial:
-    """Return a trial without the values that its stratum fixes: the sampler must not model them."""
-    if not stratum:
-        return trial
-    return optuna.trial.create_trial(
-        state=trial.state,
-        value=trial.value,
-        params={p: v for p, v in trial.params.items() if p not in stratum},
-        distributions={p: d for p, d in trial.distributions.items() if p not in stratum},
-        intermediate_values=trial.intermediate_values,
-        system_attrs=trial.system_attrs,
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Optuna's notices about experimental features that we chose on purpose."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield

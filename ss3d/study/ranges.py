@@ -17,7 +17,7 @@ _SCALES = {"float": ("linear", "log", "log1m"), "int": ("linear", "log")}
 
 
 def read_parameter(file: TomlFile, path: str, table: dict[str, Any]) -> Parameter:
-    """Return a parameter.
+    """Return a parameter, without its conditions.
 
     Raises:
         ConfigError: an unknown or missing key, or an empty or impossible range; says the line.
@@ -25,7 +25,7 @@ def read_parameter(file: TomlFile, path: str, table: dict[str, Any]) -> Paramete
     kind = table.get("type")
     if kind not in _KEYS:
         raise _wrong(file, path, "type", kind, "float, int or categorical")
-    for key in table.keys() - {"type"} - _KEYS[kind]:
+    for key in table.keys() - {"type", "when"} - _KEYS[kind]:
         expected = ", ".join(sorted(_KEYS[kind]))
         raise file.error(("parameters", path, key), f"{kind} has no such key; it has {expected}")
     if kind == "categorical":

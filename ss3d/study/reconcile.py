@@ -13,6 +13,7 @@ from ss3d.study.entries import seconds_of
 from ss3d.study.patience import put_once
 from ss3d.study.rungs import Decision
 from ss3d.trial.history import load_study_record, read_object, read_reports
+from ss3d.trial.objectives import Objectives
 from ss3d.trial.records import SharedRecord, TrialRecord, TrialResult
 
 
@@ -28,7 +29,7 @@ class Agreement:
     """Results that were ready and are written now: their driver had died before."""
 
 
-def reconcile(store: Store, study: str, metric: str) -> Agreement:
+def reconcile(store: Store, study: str, objectives: Objectives) -> Agreement:
     """Commit what is ready and return all trials of a study.
 
     A trial whose final epoch is in the store is complete, though its driver died before it could
@@ -41,7 +42,7 @@ def reconcile(store: Store, study: str, metric: str) -> Agreement:
     num_committed = 0
     stored = load_study_record(store, study)
     for record in stored.trials:
-        result = record.result or _final_result(store, record, metric)
+        result = record.result or _final_result(store, record, objectives)
         if result and not record.result:
             key = layout.trial(study, record.spec.trial, "result.json")
             put_once(store, key, result.to_json())
@@ -52,7 +53,7 @@ def reconcile(store: Store, study: str, metric: str) -> Agreement:
     return Agreement(tuple(trials), stored.shared, decided, num_committed)
 
 
-def _final_result(store: Store, record: TrialRecord, metric: str) -> TrialResult | None:
+def _final_result(store: Store, record: TrialRecord, objectives: Objectives) -> TrialResult | None:
     """Return the result of a trial whose last epochs file says that it is the last."""
     spec = record.spec
     for key in store.list(layout.trial(spec.study, spec.trial, "epochs") + "/"):
@@ -64,7 +65,7 @@ def _final_result(store: Store, record: TrialRecord, metric: str) -> TrialResult
                 study=spec.study,
                 trial=spec.trial,
                 state="complete",
-                values={metric: reports[-1].metrics[metric]},
+                values=objectives.measured(reports[-1]),
                 reports=reports,
                 seconds=seconds_of(reports),
                 attempt=tree["attempt"],
@@ -81,7 +82,6 @@ def _read_decisions(store: Store, study: str) -> Iterator[tuple[tuple[str, int],
         tree = read_object(blob.data, key) if blob else {}
         try:
             del tree["schema"]
-            tree["peers"] = tuple(tree["peers"])
-            yield (trial, int(epoch)), Decision(**tree)
+            yield (trial, int(epoch)), Decision.from_tree(tree)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{key} is damaged: {error}") from error

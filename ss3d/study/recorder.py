@@ -1,10 +1,11 @@
-"""The thread that writes: results, decisions, Optuna's journal, and what MLflow shows.
+"""The threads that write: results, decisions, Optuna's journal, and what MLflow shows.
 
-It is the only writer of results. Nothing in Tune's loop waits for it.
+The first is the only writer of results. Nothing in Tune's loop waits for it.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -13,11 +14,12 @@ from typing import Any, Protocol
 from ss3d.config import canonical_json
 from ss3d.store import layout
 from ss3d.store.protocol import Store
+from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.study.events import Decided, Ended, Event, Reported, Sealed, SharedEvent
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.journal import Journal
-from ss3d.study.patience import GaveUpError, patiently, put_once
-from ss3d.study.proposals import frozen_trial
+from ss3d.study.patience import patiently, put_once
 from ss3d.study.rungs import Decision
 from ss3d.trial.records import SCHEMA, SharedRecord, TrialRecord
 
@@ -37,7 +39,7 @@ class Projector(Protocol):
         """Show a shared pretraining or control as it is now."""
 
 
-class Recorder:
+class Recorder(Background):
     """Writes what happened on the board, in order.
 
     Args:
@@ -50,18 +52,18 @@ class Recorder:
     def __init__(
         self, board: Board, store: Store, journal: Journal, projector: Projector | None
     ) -> None:
+        super().__init__("recorder")
         self._board = board
         self._store = store
         self._journal = journal
         self._projector = projector
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self.failure: Exception | None = None
-        """Why nothing is written any more, if something is wrong."""
+        self._copies: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._copier = threading.Thread(target=self._copy, name="journal", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
-        self._thread.start()
+        super().start()
+        self._copier.start()
 
     def close(self, hurry: Callable[[], bool], patience_s: float) -> None:
         """Write all that happened, then stop.
@@ -76,21 +78,24 @@ class Recorder:
         self._thread.join(patience_s)
         self._ended.set()
         self._thread.join()
+        self._copies.put(None)
+        self._copier.join()
 
-    def _run(self) -> None:
-        try:
-            while (event := self._board.events.get()) is not None:
-                self._write(event)
-        except GaveUpError:
-            return
-        except Exception as error:  # noqa: BLE001 - the driver raises it: nothing is swallowed
-            self.failure = error
+    def _copy(self) -> None:
+        """Keep Optuna's copy in a thread of its own: no result and no proposal waits for it."""
+        while (copy := self._copies.get()) is not None:
+            copy()
+
+    def _work(self) -> None:
+        while (event := self._board.events.get()) is not None:
+            self._write(event)
 
     def _write(self, event: Event) -> None:
         match event:
             case Sealed(trial):
                 frozen = self._board.trials[trial].frozen
-                self._journal.start(layout.trial_number(trial), frozen)
+                number = layout.trial_number(trial)
+                self._copies.put(lambda: self._journal.start(number, frozen))
                 self._show(trial)
             case Reported(trial):
                 self._show(trial)
@@ -112,8 +117,9 @@ class Recorder:
         key = layout.trial(spec.study, trial, "result.json")
         patiently(lambda: put_once(self._store, key, result.to_json()), self._ended)
         self._board.committed(trial, result)
-        frozen = frozen_trial(spec, result, self._board.space.objective.metric)
-        self._journal.finish(layout.trial_number(trial), frozen)
+        frozen = frozen_trial(spec, result, self._board.space.objectives)
+        number = layout.trial_number(trial)
+        self._copies.put(lambda: self._journal.finish(number, frozen))
         self._show(trial)
 
     def _put_decision(self, trial: str, epoch: int, decision: Decision) -> None:

@@ -6,19 +6,43 @@ A value that is no number is worse than all others.
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
+
+from ss3d.trial.dominance import Outcome, fronts, places
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The objective of one trial, lower is better, by epoch."""
+    """The primary objective of one trial, lower is better, by epoch."""
 
     values: Mapping[int, float]
     is_complete: bool = False
+    per_model: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    """Values of single validation models, by the epochs of which they are known."""
+    outcomes: Mapping[int, Outcome] = field(default_factory=dict)
+    """By epoch too, where one number does not say it all: several objectives, or constraints."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much worse a trial is than the best one, told model by model."""
+
+    best: str
+    """The trial that it was compared with."""
+    mean: float
+    """Over models, unit of `cd_l1`; positive: the trial is worse."""
+    low: float
+    """Lower end of the one-sided interval of the mean; above 0 the trial is stopped."""
+    confidence: float
+    """Of the interval."""
+    p_value: float
+    """Of the one-sided test."""
+    num_models: int
 
 
 @dataclass(frozen=True)
@@ -30,12 +54,30 @@ class Decision:
     rung: int
     """Epoch at which trials were compared."""
     value: float
+    """The objective; where several objectives or constraints count, the place among the peers."""
     cutoff: float
     """Worst value that goes on; of patience, what the value had to be better than."""
     rank: int
     """Place of the trial among all that were compared, from 1."""
     peers: tuple[str, ...]
     """The trials it was compared with, itself included."""
+    difference: Difference | None = None
+    """To the best trial; of the paired test alone."""
+    front: int | None = None
+    """The trial's non-dominated rank among its peers, from 1, where places are compared."""
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Self:
+        """Read what `asdict` made of a decision, also of one that was stored without some fields.
+
+        Raises:
+            KeyError: a field is missing.
+            TypeError: a field is unknown, or not of its type.
+        """
+        told = tree.get("difference")
+        difference = Difference(**told) if told else None
+        fields: dict[str, Any] = {**tree, "peers": tuple(tree["peers"]), "difference": difference}
+        return cls(**fields)
 
 
 Curves = Mapping[str, Curve]
@@ -61,7 +103,8 @@ class SuccessiveHalving:
     """Asynchronous successive halving: of all that reached a rung, the best 1/factor go on.
 
     With fewer than `factor` trials at a rung the best one goes on (Optuna's rule). Decisions are
-    made at arrival and never taken back.
+    made at arrival and never taken back. Where several objectives or constraints count, the best
+    are the first in NSGA-II's order: by front, and within a front where it is least crowded.
     """
 
     first_rung: int
@@ -69,14 +112,18 @@ class SuccessiveHalving:
 
     def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
         """Compare at first_rung * factor^k."""
-        if not self._is_rung(epoch):
+        if not self.is_rung(epoch):
             return None
-        at_rung = {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
-        ordered = sorted(_place(value) for value in at_rung.values())
+        outcomes = {t: c.outcomes[epoch] for t, c in curves.items() if epoch in c.outcomes}
+        front = fronts(outcomes) if outcomes else {}
+        at_rung = places(outcomes, front) if outcomes else _values_at(curves, epoch)
+        ordered = sorted(place(value) for value in at_rung.values())
         cutoff = ordered[max(len(ordered) // self.factor, 1) - 1]
-        return _compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
+        decision = compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
+        return replace(decision, front=front.get(trial))
 
-    def _is_rung(self, epoch: int) -> bool:
+    def is_rung(self, epoch: int) -> bool:
+        """Return whether trials are compared at an epoch."""
         rung = self.first_rung
         while rung < epoch:
             rung *= self.factor
@@ -96,16 +143,18 @@ class MedianRule:
 
     def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
         """Compare the best value so far with the median of complete trials at this epoch."""
+        if epoch < self.first_rung:
+            return None
         others = {
             t: c.values[epoch]
             for t, c in curves.items()
             if c.is_complete and t != trial and not math.isnan(c.values.get(epoch, math.nan))
         }
-        if epoch < self.first_rung or len(others) < self.min_trials:
+        if len(others) < self.min_trials:
             return None
         own = _best(curves[trial], 0, epoch)
         cutoff = statistics.median(others.values())
-        return _compare("median", others | {trial: own}, trial, epoch, cutoff)
+        return compare("median", others | {trial: own}, trial, epoch, cutoff)
 
 
 @dataclass(frozen=True)
@@ -127,7 +176,7 @@ class Patience:
         value = _best(curves[trial], start, epoch)
         cutoff = _best(curves[trial], 0, start) - self.min_delta
         return Decision(
-            stop=not value < _place(cutoff),
+            stop=not value < place(cutoff),
             rule=f"{_PATIENCE}{self.epochs}",
             rung=epoch,
             value=value,
@@ -155,7 +204,10 @@ def explain(decision: Decision) -> str:
     """Return a decision to stop in one line."""
     if decision.rule == BY_USER:
         return f"stopped by the user {at_epoch(decision.rung)}"
-    start = f"stopped by {decision.rule} at epoch {decision.rung}: {decision.value:.4g}"
+    start = f"stopped by {decision.rule} at epoch {decision.rung}: "
+    start += f"{decision.value:.4g}" if decision.front is None else f"front {decision.front}"
+    if decision.difference:
+        return f"{start}, {compare_models(decision.difference)}"
     if decision.rule.startswith(_PATIENCE):
         epochs = decision.rule.removeprefix(_PATIENCE)
         return (
@@ -163,7 +215,18 @@ def explain(decision: Decision) -> str:
             f"{decision.cutoff:.4g}"
         )
     rank = f"rank {decision.rank} of {len(decision.peers)}"
-    return f"{start}, {rank}, cutoff {decision.cutoff:.4g}"
+    unit = "" if decision.front is None else "rank "
+    return f"{start}, {rank}, cutoff {unit}{decision.cutoff:.4g}"
+
+
+def compare_models(difference: Difference) -> str:
+    """Return in words how a trial differs from the best one."""
+    way = "worse" if difference.mean > 0 else "better"
+    return (
+        f"{abs(difference.mean):.3g} {way} than {difference.best} on {difference.num_models} "
+        f"models (with {100 * difference.confidence:.3g} % confidence worse by "
+        f"{difference.low:.3g} at least, p = {difference.p_value:.2g})"
+    )
 
 
 def by_user(trial: str, epoch: int, value: float) -> Decision:
@@ -182,9 +245,10 @@ def at_epoch(epoch: int) -> str:
     return f"at epoch {epoch}" if epoch else "before its first epoch"
 
 
-def _compare(
+def compare(
     rule: str, values: Mapping[str, float], trial: str, rung: int, cutoff: float
 ) -> Decision:
+    """Return the decision about a trial by the values at a rung: up to the cutoff it goes on."""
     value = values[trial]
     return Decision(
         stop=not value <= cutoff,
@@ -192,9 +256,13 @@ def _compare(
         rung=rung,
         value=value,
         cutoff=cutoff,
-        rank=1 + sum(_place(other) < _place(value) for other in values.values()),
+        rank=1 + bisect.bisect_left(sorted(map(place, values.values())), place(value)),
         peers=tuple(sorted(values)),
     )
+
+
+def _values_at(curves: Curves, epoch: int) -> dict[str, float]:
+    return {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
 
 
 def _best(curve: Curve, after: int, last: int) -> float:
@@ -203,6 +271,6 @@ def _best(curve: Curve, after: int, last: int) -> float:
     return min(found, default=math.nan)
 
 
-def _place(value: float) -> float:
+def place(value: float) -> float:
     """Return what a value is sorted by."""
     return math.inf if math.isnan(value) else value

@@ -82,20 +82,15 @@ class RungScheduler(Unsaved, FIFOScheduler):
         """Take a worker's progress and answer CONTINUE or STOP."""
         progress = Progress.from_json(result[PAYLOAD])
         decision = self._board.report(trial.trial_id, progress)
-        is_stopped = decision is not None and decision.stop
+        is_pruned = decision is not None and decision.stop
+        is_stopped = is_pruned or self._board.is_taken_over(trial.trial_id)
         return TrialScheduler.STOP if is_stopped else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Tell the board what killed a job's last worker; the searcher does not hear it.
-
-        Tune calls this for every worker that dies. A job that it starts anew is no loss: it has
-        been stopped with an error by then, and not all of its tries are used.
-        """
-        if trial.status == Trial.ERROR and trial.should_recover():
-            return
+        """Tell the board what killed a job's worker, also if Tune starts another."""
         lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
-        self._board.lose(trial.trial_id, f"its worker failed several times: {reason}")
+        self._board.die(trial.trial_id, reason)
 
 
 class Heartbeat(Unsaved, Callback):

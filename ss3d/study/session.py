@@ -25,7 +25,6 @@ from ss3d.study.tables import Resources
 from ss3d.study.trainable import JobTrainable
 
 _OBJECT_STORE_BYTES = 100_000_000  # results are a few kB; Ray would take a third of the memory
-_WORKER_DEATHS = 3
 
 
 @contextmanager
@@ -66,9 +65,20 @@ def ray_session(settings: Settings, resources: Resources, slots: int | None) -> 
 
 
 def run_jobs(
-    board: Board, place: Place, interrupted: threading.Event, beat: Callable[[], None]
+    board: Board,
+    place: Place,
+    interrupted: threading.Event,
+    beat: Callable[[], None],
+    trainable: type[JobTrainable] | None = None,
 ) -> None:
     """Run the board's jobs with Tune until none is left.
+
+    Args:
+        board: has the jobs.
+        place: where workers find things.
+        interrupted: ends the waiting for everything.
+        beat: called at each step of Tune's loop.
+        trainable: runs the jobs; None trains.
 
     Raises:
         KeyboardInterrupt: `interrupted` was set; running jobs die with the Ray session.
@@ -84,7 +94,9 @@ def run_jobs(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(board.slots)
     with tempfile.TemporaryDirectory(prefix="ss3d-tune-") as folder, _signals(interrupted):
         tuner = tune.Tuner(
-            tune.with_resources(JobTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
+            tune.with_resources(
+                trainable or JobTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}
+            ),
             tune_config=tune.TuneConfig(
                 search_alg=JobSearcher(board, place, on_step),
                 scheduler=RungScheduler(board),
@@ -96,7 +108,7 @@ def run_jobs(
                 storage_path=folder,
                 verbose=0,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS - 1),
+                failure_config=tune.FailureConfig(max_failures=-1),  # the board counts deaths
                 callbacks=[Heartbeat(on_step)],
             ),
         )

@@ -5,22 +5,21 @@ A session that is killed loses what it used since it was last written down.
 
 from __future__ import annotations
 
-import threading
-
 from ss3d.config import canonical_json
 from ss3d.errors import CheckpointError
 from ss3d.store import layout
 from ss3d.store.protocol import Store
+from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.study.ledger import Ledger, Past
-from ss3d.study.patience import GaveUpError, patiently
+from ss3d.study.patience import patiently
 from ss3d.trial.history import read_object
 from ss3d.trial.records import SCHEMA
 
 _PERIOD_S = 15.0
 
 
-class SessionClock:
+class SessionClock(Background):
     """Writes down what this session used, again and again.
 
     Args:
@@ -31,19 +30,12 @@ class SessionClock:
     """
 
     def __init__(self, board: Board, ledger: Ledger, store: Store, study: str) -> None:
+        super().__init__("session clock")
         self._board = board
         self._ledger = ledger
         self._store = store
         self._key = layout.study(study, "sessions", f"{_count(store, study) + 1:04d}.json")
         self._reason = ""
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="session clock", daemon=True)
-        self.failure: Exception | None = None
-        """Why nothing is written any more, if something is wrong."""
-
-    def start(self) -> None:
-        """Begin to write."""
-        self._thread.start()
 
     def close(self, reason: str = "") -> None:
         """Write for the last time.
@@ -55,16 +47,11 @@ class SessionClock:
         self._ended.set()
         self._thread.join()
 
-    def _run(self) -> None:
-        try:
-            while not self._ended.is_set():
-                patiently(self._write, self._ended)
-                self._ended.wait(_PERIOD_S)
+    def _work(self) -> None:
+        while not self._ended.is_set():
             patiently(self._write, self._ended)
-        except GaveUpError:
-            return
-        except Exception as error:  # noqa: BLE001 - the driver raises it: nothing is swallowed
-            self.failure = error
+            self._ended.wait(_PERIOD_S)
+        patiently(self._write, self._ended)
 
     def _write(self) -> None:
         with self._board.changed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,24 @@ from pydantic import ValidationError
 from ss3d.config import PRESETS, TrialConfig
 from ss3d.errors import ConfigError
 from ss3d.store.layout import check_study_name
-from ss3d.study.arms import SEEDS, Design, derive_seeds, flat_values, read_arms
+from ss3d.study.arms import ARM, SEEDS, Design, derive_seeds, flat_values, read_arms
+from ss3d.study.fixed import Point, agrees, check_point, read_points
+from ss3d.study.grid import cells, check_grid
 from ss3d.study.parameter import Choices, Parameter, Value
 from ss3d.study.ranges import read_parameter
 from ss3d.study.soundness import (
-    check_metric,
+    check_objectives,
+    check_paired,
     check_paths,
     check_pruner,
     check_values,
+    settle_sampler,
     split_message,
 )
-from ss3d.study.tables import Budget, Objective, Pruner, Resources, Sampler, Tables
+from ss3d.study.tables import Budget, Grid, Pruner, Resources, Sampler, Tables
 from ss3d.study.toml_lines import TomlFile
+from ss3d.study.when import read_conditions
+from ss3d.trial.objectives import Objective, Objectives, objectives_of
 
 _TRIALS = 32
 """Budget of a space that states none and in which something is searched."""
@@ -41,6 +47,8 @@ class Space:
     name: str
     seed: int
     description: str
+    confirms: str
+    """The study whose best trials the arms are; empty if it is no confirmation."""
     base: TrialConfig
     parameters: tuple[Parameter, ...]
     """What varies: paths of TrialConfig, then replicate and arm."""
@@ -49,7 +57,7 @@ class Space:
     design: Design
     controls: bool
     """Whether complete trials are measured against supervised controls."""
-    objective: Objective
+    objectives: Objectives
     sampler: Sampler
     pruner: Pruner
     num_trials: int
@@ -57,6 +65,13 @@ class Space:
     budget: Budget
     resources: Resources
     text: str
+    points: tuple[Point, ...] = ()
+    """Come first, in order, in every stratum that agrees with them."""
+
+    @property
+    def objective(self) -> Objective:
+        """Return the primary objective."""
+        return self.objectives.primary
 
     def configure(self, values: Mapping[str, Value]) -> TrialConfig:
         """Return a trial's configuration.
@@ -72,6 +87,36 @@ class Space:
     def stratum(self, number: int) -> dict[str, Value]:
         """Return the fixed values of a trial number: round-robin over all strata."""
         return self.strata[number % len(self.strata)]
+
+    def place(self, number: int) -> int:
+        """Return how many trials of its stratum come before a trial."""
+        return number // len(self.strata)
+
+    def point(self, number: int) -> Point | None:
+        """Return the point that a trial number starts from, if one is left for it."""
+        stratum = self.stratum(number)
+        own = [p for p in self.points if agrees(p, stratum, self.parameters)]
+        return own[self.place(number)] if self.place(number) < len(own) else None
+
+    def check_point(self, values: Mapping[str, Any]) -> Point:
+        """Return a point with its values as the space has them.
+
+        Raises:
+            ConfigError: it is not in the space; begins with the path that is wrong.
+        """
+        return check_point(values, self.parameters, self.strata, self.configure)
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether some parameters are not active in every trial."""
+        return any(parameter.when for parameter in self.parameters)
+
+    @property
+    def most_trials(self) -> int | None:
+        """How many trials there can be; None if there is no end of them."""
+        if not isinstance(self.sampler, Grid):
+            return None
+        return len(self.strata) * len(cells(self.parameters, self.strata[0]))
 
 
 def load_space(path: Path, seed: int | None = None) -> Space:
@@ -102,13 +147,16 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
     seed = tables.study.seed if seed is None else seed
     base = _read_base(file, tables.base, seed)
     parameters = tuple(read_parameter(file, path, t) for path, t in tables.parameters.items())
-    check_metric(file, tables.objective.metric)
+    check_objectives(file, tables)
     check_paths(file, tables, base)
     design = _read_design(file, tables, base, seed)
-    arms = [base.override(values) for values in design.arms.values()] or [base]
-    for arm in arms:
-        check_values(file, arm, parameters)
-    check_pruner(file, tables.pruner, arms, parameters)
+    factors = design.factors()
+    arms = {name: base.override(values) for name, values in design.arms.items()}
+    parameters = read_conditions(file, parameters, factors, arms or {"": base})
+    for name, arm in (arms or {"": base}).items():
+        check_values(file, arm, parameters, factors, {ARM: name} if arms else {})
+    check_pruner(file, tables.pruner, design.varied(base), parameters)
+    check_paired(file, tables)
     name = tables.study.name or default_name
     try:
         check_study_name(name)
@@ -116,23 +164,39 @@ def parse_space(file: TomlFile, default_name: str, seed: int | None = None) -> S
         raise file.error(("study", "name"), str(error).removeprefix("study name: ")) from error
     strata = _read_strata(file, tables.strata, parameters, design)
     has_search = len(parameters) > len(tables.strata)
-    return Space(
+    space = Space(
         name=name,
         seed=seed,
         description=tables.study.description,
+        confirms=tables.study.confirms,
         base=base,
-        parameters=(*parameters, *design.factors()),
+        parameters=(*parameters, *factors),
         strata=strata,
         design=design,
         controls=tables.controls,
-        objective=tables.objective,
-        sampler=tables.sampler,
+        objectives=objectives_of(
+            {
+                "objective": [one.model_dump() for one in tables.objective],
+                "constraints": [one.model_dump(exclude_none=True) for one in tables.constraints],
+            }
+        ),
+        sampler=settle_sampler(file, tables.sampler, parameters),
         pruner=tables.pruner,
         num_trials=tables.budget.trials or (_TRIALS if has_search else len(strata)),
         budget=tables.budget,
         resources=tables.resources,
         text=file.text,
     )
+    return _with_points(file, space)
+
+
+def _with_points(file: TomlFile, space: Space) -> Space:
+    """Return a space with its points, and with the budget that its sampler has."""
+    if isinstance(space.sampler, Grid):
+        check_grid(file, space.parameters, space.strata, space.configure)
+        most = space.most_trials or 0
+        space = replace(space, num_trials=min(space.budget.trials or most, most))
+    return replace(space, points=read_points(file, space.check_point))
 
 
 def _read_tables(file: TomlFile) -> Tables:
@@ -140,17 +204,18 @@ def _read_tables(file: TomlFile) -> Tables:
     for table, default in (("sampler", "tpe"), ("pruner", "asha")):
         if isinstance(tree.get(table), dict):
             tree[table] = {"name": default, **tree[table]}
+    is_one = isinstance(tree.get("objective"), dict)
+    if is_one:
+        tree["objective"] = [tree["objective"]]
     try:
         return Tables.model_validate(tree)
     except ValidationError as error:
         fault = error.errors()[0]
-        table = str(fault["loc"][0])
-        tags = ("tpe", "random", "asha", "hyperband", "median", "patience", "none")
-        location = tuple(
-            str(p)
-            for n, p in enumerate(fault["loc"])
-            if not (n == 1 and table in ("sampler", "pruner") and str(p) in tags)
-        )
+        table, *keys = map(str, fault["loc"])
+        has_variants = table in Tables.model_fields and Tables.model_fields[table].discriminator
+        if has_variants or (table == "objective" and is_one):
+            keys = keys[1:]  # without the variant's name, or the place of the only objective
+        location = (table, *keys)
         raise file.error(location, _explain(fault)) from error
 
 
@@ -159,6 +224,8 @@ def _explain(fault: Any) -> str:
     match fault["type"]:
         case "extra_forbidden":
             return "there is no such key; search_spaces/README.md lists all"
+        case "union_tag_invalid" if fault["ctx"]["tag"] == "cmaes":
+            return "Optuna keeps its optimizer as a pickle, and no pickle is read here; use gp"
         case "union_tag_invalid":
             return f"got name {fault['ctx']['tag']!r}, expected {fault['ctx']['expected_tags']}"
         case _:
@@ -204,6 +271,8 @@ def _read_strata(
         if not isinstance(of, Choices):
             message = f"got {name!r}, expected parameters of type categorical"
             raise file.error(("strata",), message)
+        if by_path[name].when:
+            raise file.error(("parameters", name, "when"), "is a stratum, which always acts")
         values.append(of.choices)
     paths = [*(factor.path for factor in factors), *names]
     return tuple(dict(zip(paths, chosen, strict=True)) for chosen in itertools.product(*values))

@@ -2,14 +2,17 @@
 
 A worker writes an entry beside and renames it into `queue/`; the node's uploader moves it to
 `active/` while it is on its way. A newer checkpoint of a job replaces an older one that still
-waits, so an outage costs the disk one checkpoint per job.
+waits, so an outage costs the disk one checkpoint per job. When more waits than the limit, workers
+wait before they write more.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import platform
 import shutil
 import time
 import uuid
@@ -23,7 +26,16 @@ import psutil
 
 from ss3d.errors import CheckpointError
 
-Kind = Literal["checkpoint", "bundle", "shared", "file"]
+Kind = Literal["checkpoint", "bundle", "file"]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What of a node is not in the store yet."""
+
+    num_bytes: int
+    since: float | None
+    """When the oldest of it was written; None if nothing waits."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +43,7 @@ class Entry:
     """What is to be uploaded: all files of a folder, or its one file.
 
     `checkpoint` is a bundle of which the store keeps the newest two; `bundle` replaces what is
-    under the prefix; `shared` is a bundle that is put once, because others read it already; `file`
-    is put once under a key. What is put once is never replaced.
+    under the prefix; `file` is put once under a key and never replaced.
     """
 
     job: str
@@ -48,10 +59,12 @@ class Spool:
     Args:
         cache_dir: the node's cache folder.
         address: of the store.
+        limit_bytes: that may wait; what one job then still writes comes on top.
     """
 
-    def __init__(self, cache_dir: Path, address: str) -> None:
-        self.root = cache_dir / "spool" / hashlib.sha256(address.encode()).hexdigest()[:12]
+    def __init__(self, cache_dir: Path, address: str, limit_bytes: float = math.inf) -> None:
+        self.limit_bytes = limit_bytes
+        self.root = spool_root(cache_dir, address)
         for name in ("new", "queue", "active", "refused"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
@@ -71,8 +84,10 @@ class Spool:
         if entry.kind == "checkpoint":
             self._drop_older(entry.job)
         folder = files.parent
+        num_bytes = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
         (folder / "entry.json").write_text(json.dumps(asdict(entry)))
-        folder.rename(self.root / "queue" / f"{time.time_ns():020d}+{entry.kind}+{entry.job}")
+        name = f"{time.time_ns():020d}+{num_bytes}+{entry.kind}+{entry.job}"
+        folder.rename(self.root / "queue" / name)
 
     def claim(self) -> Iterator[tuple[Entry, Path]]:
         """Yield the waiting entries in order, each moved to `active/`; `done` removes it."""
@@ -121,6 +136,10 @@ class Spool:
         places = ("queue", "active", "queue")
         return not any(True for place in places for _ in (self.root / place).iterdir())
 
+    def why_full(self) -> str:
+        """Return why workers wait before they write more; empty if they need not."""
+        return why_full(waiting_in(self.root), self.limit_bytes)
+
     def forget_refused(self, job: str) -> None:
         """Remove what was refused of a job: a new attempt begins."""
         for path in self._of("refused", job):
@@ -139,3 +158,31 @@ class Spool:
             with suppress(FileNotFoundError):  # it is on its way already
                 path.rename(trash)
                 shutil.rmtree(trash)
+
+
+def spool_root(cache_dir: Path, address: str) -> Path:
+    """Return the folder of a node's spool for the store at an address."""
+    return cache_dir / "spool" / hashlib.sha256(address.encode()).hexdigest()[:12]
+
+
+def why_full(waiting: Waiting, limit_bytes: float) -> str:
+    """Return why workers of this node wait before they write more; empty if they need not."""
+    if waiting.num_bytes <= limit_bytes or waiting.since is None:
+        return ""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(waiting.since))
+    sizes = f"{waiting.num_bytes / 2**30:.3g} of {limit_bytes / 2**30:.3g} GiB"
+    return f"the spool of {platform.node()} is full: {sizes} wait for the store since {since}"
+
+
+def waiting_in(root: Path) -> Waiting:
+    """Return how much waits in a spool, from the names of its entries alone.
+
+    What the store refused does not count: it waits for nothing.
+    """
+    names = set()
+    for place in ("queue", "active", "queue"):  # an entry may be moved meanwhile
+        with suppress(FileNotFoundError):
+            names |= {path.name for path in (root / place).iterdir()}
+    parts = [name.split("+")[:2] for name in names]
+    since = min((int(nanoseconds) / 1e9 for nanoseconds, _ in parts), default=None)
+    return Waiting(sum(int(num_bytes) for _, num_bytes in parts), since)

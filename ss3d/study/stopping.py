@@ -7,7 +7,6 @@ unread. One to stop a trial holds until the trial has a result, whoever drives i
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -15,6 +14,7 @@ from ss3d.errors import CheckpointError, ConflictError, RefusedError, ServiceErr
 from ss3d.store import layout
 from ss3d.store.lease import is_held
 from ss3d.store.protocol import Store
+from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.trial.history import load_study_spec, load_trial_record
 from ss3d.trial.records import Record
@@ -53,39 +53,32 @@ def is_driven(store: Store, study: str) -> bool:
     return is_held(store, layout.study(study, "driver.lease"))
 
 
-class StopListener:
+class StopListener(Background):
     """Polls the store for requests, in a thread of its own.
 
     Args:
         board: of the session; ends trials.
         store: where requests are; the study's lease is held.
         study: the study's name.
+        since: when the session began, by the store's clock: what was asked before of the study was
+            for an earlier one.
         interrupt: ends the session as Ctrl-C does.
     """
 
     def __init__(
-        self, board: Board, store: Store, study: str, interrupt: Callable[[], None]
+        self, board: Board, store: Store, study: str, since: float, interrupt: Callable[[], None]
     ) -> None:
+        super().__init__("stop listener")
         self._board = board
         self._store = store
         self._study = study
-        self._since = 0.0
-        self._interrupt = interrupt
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="stop listener", daemon=True)
-        self.failure: Exception | None = None
-        """Why nobody listens any more, if something is wrong."""
-
-    def start(self, since: float) -> None:
-        """Obey what was asked before, then begin to listen: so no unwanted trial starts again.
-
-        Args:
-            since: when the session began, by the store's clock: what was asked before of the study
-                was for an earlier one.
-        """
         self._since = since
+        self._interrupt = interrupt
+
+    def start(self) -> None:
+        """Obey what was asked before, then begin to listen: so no unwanted trial starts again."""
         self._listen()
-        self._thread.start()
+        super().start()
 
     def close(self, patience_s: float) -> None:
         """Remove the requests of trials that have ended, then listen no longer.
@@ -96,13 +89,10 @@ class StopListener:
         self._ended.set()
         self._thread.join(patience_s)
 
-    def _run(self) -> None:
-        try:
-            while not self._ended.wait(_POLL_S):
-                self._listen()
+    def _work(self) -> None:
+        while not self._ended.wait(_POLL_S):
             self._listen()
-        except Exception as error:  # noqa: BLE001 - the driver raises it: nothing is swallowed
-            self.failure = error
+        self._listen()
 
     def _listen(self) -> None:
         """Obey all requests that there are; a store that is away is asked again later."""

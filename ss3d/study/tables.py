@@ -13,6 +13,9 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
 class StudyTable(Table):
     """`[study]`."""
 
@@ -20,13 +23,22 @@ class StudyTable(Table):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     replicates: Annotated[int, Field(ge=1, le=1000)] = 1
     description: str = ""
+    confirms: str = ""
 
 
 class Objective(Table):
-    """`[objective]`: what the sampler is told and rungs compare."""
+    """`[objective]` or `[[objective]]`: what the sampler is told and rungs compare."""
 
     metric: str = "val/cd_l1"
     direction: Literal["minimize", "maximize"] = "minimize"
+
+
+class Constraint(Table):
+    """`[[constraints]]`: the bounds of a metric; a trial beyond them is infeasible."""
+
+    metric: str
+    least: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    most: Annotated[float | None, Field(allow_inf_nan=False)] = None
 
 
 class Tpe(Table):
@@ -37,12 +49,61 @@ class Tpe(Table):
     n_ei_candidates: Annotated[int, Field(ge=1)] = 24
     multivariate: bool = True
     constant_liar: bool = True
+    group: bool | None = None
+    """Model parameters that are active together; default: where there are conditions."""
 
 
 class Random(Table):
     """`[sampler] name = "random"`."""
 
     name: Literal["random"]
+
+
+class Gp(Table):
+    """`[sampler] name = "gp"`: a Gaussian process; learns from complete trials only."""
+
+    name: Literal["gp"]
+    n_startup_trials: Annotated[int, Field(ge=1)] = 10
+    deterministic_objective: bool = False
+
+
+class Genetic(Table):
+    """What the two genetic algorithms share; generations are of complete trials only."""
+
+    population_size: Annotated[int, Field(ge=3)] = 50
+    crossover: Literal["uniform", "blxalpha", "sbx", "spx", "undx", "vsbx"] = "uniform"
+    crossover_prob: Probability = 0.9
+    swapping_prob: Probability = 0.5
+    mutation: Literal["random", "polynomial"] = "random"
+    mutation_prob: Probability | None = None
+    """Of each parameter; by default one of a trial's parameters mutates on average."""
+
+
+class Nsga2(Genetic):
+    """`[sampler] name = "nsgaii"`."""
+
+    name: Literal["nsgaii"]
+
+
+class Nsga3(Genetic):
+    """`[sampler] name = "nsgaiii"`: NSGA-II with reference points instead of crowding."""
+
+    name: Literal["nsgaiii"]
+    dividing_parameter: Annotated[int, Field(ge=1)] = 3
+
+
+class Qmc(Table):
+    """`[sampler] name = "qmc"`: a sequence that fills the space evenly."""
+
+    name: Literal["qmc"]
+    qmc_type: Literal["sobol", "halton"] = "sobol"
+    scramble: bool = True
+
+
+class Grid(Table):
+    """`[sampler] name = "grid"`: every combination once."""
+
+    name: Literal["grid"]
 
 
 class Asha(Table):
@@ -78,14 +139,24 @@ class Patience(Table):
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
+class Paired(Table):
+    """`[pruner] name = "paired"`: stop what is worse than the best trial, model by model."""
+
+    name: Literal["paired"]
+    first_rung: Annotated[int | None, Field(ge=1)] = None
+    factor: Annotated[int, Field(ge=2)] = 2
+    min_trials: Annotated[int, Field(ge=2)] = 5
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+
+
 class NoPruner(Table):
     """`[pruner] name = "none"`."""
 
     name: Literal["none"]
 
 
-Sampler = Tpe | Random
-Pruner = Asha | Hyperband | Median | Patience | NoPruner
+Sampler = Tpe | Random | Gp | Nsga2 | Nsga3 | Qmc | Grid
+Pruner = Asha | Hyperband | Median | Patience | Paired | NoPruner
 
 
 Hours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -110,16 +181,18 @@ class Resources(Table):
 
 
 class Tables(Table):
-    """The whole file; `base`, `arms` and `parameters` are read by hand, path by path."""
+    """The whole file; `base`, `arms`, `points` and `parameters` are read by hand, path by path."""
 
     study: StudyTable = StudyTable()
-    objective: Objective = Objective()
-    sampler: Annotated[Tpe | Random, Field(discriminator="name")] = Tpe()
+    objective: Annotated[list[Objective], Field(min_length=1)] = [Objective()]
+    constraints: list[Constraint] = []
+    sampler: Annotated[Sampler, Field(discriminator="name")] = Tpe()
     pruner: Annotated[Pruner, Field(discriminator="name")] = Asha()
     budget: Budget = Budget()
     resources: Resources = Resources()
     strata: list[str] = []
     controls: bool = False
     arms: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
     base: dict[str, Any] = {}
     parameters: dict[str, dict[str, Any]] = {}

@@ -22,6 +22,7 @@ from ss3d.study.spool import Entry, Spool
 
 _POLL_S = 0.05
 _LOCK_POLL_S = 0.5
+_FULL_POLL_S = 0.5
 _KEPT_CHECKPOINTS = 2
 
 log = logging.getLogger(__name__)
@@ -51,15 +52,30 @@ class Uploader:
             ServiceError: this process cannot upload any more: disk full, or a bug.
         """
         while self._spool.is_waiting(job):
-            if self._failure:
-                raise ServiceError(f"{job}: the uploader ended: {self._failure!r}")
-            if self._ended.wait(_POLL_S):
-                raise GaveUpError(f"{job}: the uploader was stopped before all was in the store")
+            self._pause(job, _POLL_S)
+
+    def make_room(self, job: str) -> None:
+        """Wait while the spool is full, however long the store is away.
+
+        Raises:
+            ServiceError: this process cannot upload any more: disk full, or a bug.
+        """
+        if reason := self._spool.why_full():
+            log.warning("%s waits: %s", job, reason)
+        while self._spool.why_full():
+            self._pause(job, _FULL_POLL_S)
 
     def close(self, timeout_s: float) -> None:
         """Stop; what waits stays in the spool for the next session."""
         self._ended.set()
         self._thread.join(timeout_s)
+
+    def _pause(self, job: str, seconds: float) -> None:
+        """Wait a moment for the uploader."""
+        if self._failure:
+            raise ServiceError(f"{job}: the uploader ended: {self._failure!r}")
+        if self._ended.wait(seconds):
+            raise GaveUpError(f"{job}: the uploader was stopped before all was in the store")
 
     def _run(self) -> None:
         try:
@@ -120,9 +136,6 @@ def send(store: Store, entry: Entry, files: Path) -> None:
             if bundle_exists(store, entry.key):
                 delete_bundle(store, entry.key)
             put_bundle(store, entry.key, files)
-        case "shared":
-            if not bundle_exists(store, entry.key):
-                put_bundle(store, entry.key, files)
         case "checkpoint":
             put_bundle(store, entry.key, files)
             folder = entry.key.rpartition("/")[0]

@@ -32,7 +32,7 @@ class Worker:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.store = open_store(place.store)
-        self.spool = Spool(Path(place.cache_dir), place.store)
+        self.spool = Spool(Path(place.cache_dir), place.store, place.spool_bytes)
         self.uploader = Uploader(self.spool, self.store)
         self.device = torch.device("cuda" if place.use_gpu else "cpu")
         self._data: dict[str, TrialData] = {}

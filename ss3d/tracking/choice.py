@@ -11,14 +11,16 @@ from ss3d.trial.records import StudyRecord
 
 
 def choose_trial(study: StudyRecord, where: Mapping[str, Any]) -> str:
-    """Return the best complete trial of a study, within one stratum.
+    """Return the best complete, feasible trial of a study, within one stratum.
+
+    With several objectives that is the one on the Pareto front with the best primary objective.
 
     Args:
         study: with its trials.
         where: parameter values that the trial must have.
 
     Raises:
-        RefusedError: no complete trial is left, or trials of several strata are.
+        RefusedError: no complete, feasible trial is left, or trials of several strata are.
     """
     kept = [
         trial
@@ -35,7 +37,8 @@ def choose_trial(study: StudyRecord, where: Mapping[str, Any]) -> str:
     rows = leaderboard(study.model_copy(update={"trials": tuple(kept)}))
     if not rows or rows[0].rank is None:
         asked = f" where {dict(where)}" if where else ""
-        raise RefusedError(f"study {study.name} has no complete trial{asked}; nothing to promote")
+        kind = "complete" if not rows or rows[0].is_feasible is None else "complete, feasible"
+        raise RefusedError(f"study {study.name} has no {kind} trial{asked}; nothing to promote")
     return rows[0].trial
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from ss3d.config import P2, UNSUP, TrialConfig, field_marks
 from ss3d.report.leaderboard import (
-    Objective,
     describe_values,
     duration,
     leaderboard,
@@ -17,6 +16,7 @@ from ss3d.report.leaderboard import (
 )
 from ss3d.store.layout import SharedKind
 from ss3d.tracking.statuses import Status
+from ss3d.trial.objectives import Objective, objectives_of
 from ss3d.trial.records import SharedRecord, StudyRecord, TrialRecord
 
 NOTE = "mlflow.note.content"
@@ -40,7 +40,8 @@ _SHARED: dict[SharedKind, tuple[str, str]] = {
     "control": ("Supervised control", "are measured against it"),
 }
 _STUDY_TABLES = (
-    "objective", "sampler", "pruner", "budget", "seed", "parameters", "strata", "arms", "controls",
+    "objective", "constraints", "sampler", "pruner", "budget", "seed", "parameters", "strata",
+    "arms", "controls",
 )  # fmt: skip
 
 
@@ -164,7 +165,7 @@ def view_tag(spec: Mapping[str, Any]) -> dict[str, str]:
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": [
-            f"metrics.`{objective.metric}`",
+            *(f"metrics.`{metric}`" for metric in objectives_of(spec).metrics),
             "metrics.`val/gain`",
             *(f"params.`{path}`" for path in spec.get("parameters", {})),
             "tags.`ss3d.state`",
@@ -194,7 +195,7 @@ def _trial_note(record: TrialRecord) -> str:
         lines.append(f"Reason: {result.reason}")
     if result is not None and result.values:
         values = ", ".join(f"`{name}` = {value:.4g}" for name, value in result.values.items())
-        lines.append(f"Objective: {values} after {record.reports[-1].epoch} epochs.")
+        lines.append(f"At the end: {values} after {record.reports[-1].epoch} epochs.")
     lines.append(f"Epoch 0 is the pretrained state `{spec.pretrain_key[:8]}`.")
     lines.append(f"Again, in one process: `ss3d rerun {address} --check`")
     return "\n\n".join(lines)

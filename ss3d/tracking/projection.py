@@ -8,6 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ss3d.report.findings import (
+    Importances,
+    Known,
+    findings_version,
+    gather_findings,
+    no_importances,
+)
+from ss3d.report.study_page import write_report
 from ss3d.settings import Settings
 from ss3d.store.layout import SharedKind
 from ss3d.store.protocol import Store
@@ -17,7 +25,14 @@ from ss3d.tracking.run_files import gather_files, list_logs
 from ss3d.tracking.run_index import RunIndex
 from ss3d.tracking.runs import RunWriter, not_finite
 from ss3d.tracking.statuses import Status
-from ss3d.trial.records import EpochReport, Phase, SharedRecord, TrialRecord, TrialStatus
+from ss3d.trial.records import (
+    EpochReport,
+    Phase,
+    SharedRecord,
+    StudyRecord,
+    TrialRecord,
+    TrialStatus,
+)
 
 STATUS: dict[TrialStatus, Status] = {
     "running": "RUNNING",
@@ -36,11 +51,15 @@ class Projection:
     Args:
         settings: where MLflow is.
         store: where the files of finished trials are.
+        importances: which parameters decided, for a study's figures; nothing by default.
     """
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, importances: Importances = no_importances
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._importances = importances
         self._index = RunIndex(open_client(settings), settings)
 
     @property
@@ -71,6 +90,26 @@ class Projection:
             ends = [trial.result.finished_at for trial in trials if trial.result]
             run.write_status(status, max(ends, default=None))
             return run.run_id
+
+    def report(self, study: StudyRecord) -> None:
+        """Write the study's page and figures beside its parent run, unless it has them already.
+
+        Args:
+            study: with all its trials; none of them runs any more.
+
+        Raises:
+            CheckpointError: a record of the study itself is damaged.
+        """
+        with mlflow_errors(self._settings):
+            run = self._index.study(study.spec)
+            version = findings_version(self._store, study)
+            if run.has_files(version):
+                return
+            with tempfile.TemporaryDirectory(prefix="ss3d-report-") as folder:
+                page = Path(folder) / "report.html"
+                findings = gather_findings(self._store, study, Known(self._importances(study)))
+                write_report(page, findings, Path(folder) / "figures")
+                run.write_files(Path(folder), version)
 
     def trial(self, spec: Mapping[str, Any], record: TrialRecord) -> str:
         """Write a trial's run as far as the record goes and return the run's id.

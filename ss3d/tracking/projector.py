@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from ss3d.report.findings import Importances, no_importances
 from ss3d.settings import Settings
 from ss3d.store.protocol import Store
 from ss3d.tracking.projection import Projection
 from ss3d.tracking.statuses import shared_status, study_status
 from ss3d.trial.history import load_readable, read_budget, read_ended
-from ss3d.trial.records import SharedRecord, TrialRecord
+from ss3d.trial.records import SharedRecord, StudyRecord, TrialRecord
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +39,13 @@ class Projector:
     Args:
         settings: where MLflow is.
         store: where a study's history and the files of finished trials are.
+        importances: which parameters decided, for a study's figures; nothing by default.
     """
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, importances: Importances = no_importances
+    ) -> None:
+        self._importances = importances
         self._settings = settings
         self._store = store
         self._spec: dict[str, Any] = {}
@@ -143,7 +148,9 @@ class Projector:
         while (task := self._next()) is not None:
             key, item = task
             try:
-                projection = projection or Projection(self._settings, self._store)
+                projection = projection or Projection(
+                    self._settings, self._store, self._importances
+                )
                 self._write(projection, item)
             except Exception as error:  # noqa: BLE001 - no failure of MLflow may end a search
                 failures[key] += self._closing.is_set()
@@ -164,15 +171,22 @@ class Projector:
             case SharedRecord():
                 self._write_shared(projection, item)
             case None:
-                trials = self._known_trials()
-                budget = read_budget(self._store, self._spec["name"], self._spec)
-                ended = read_ended(self._store, self._spec["name"])
-                status = study_status(trials, budget, ended, not self._closing.is_set())
-                projection.study(self._spec, trials, status)
-                with self._changed:
-                    unfinished = [p for p in self._shared.values() if not p.complete]
-                for shared in unfinished:
-                    self._write_shared(projection, shared)
+                self._write_study(projection)
+
+    def _write_study(self, projection: Projection) -> None:
+        """Write the study, what is not complete of its shared trainings, and at its end figures."""
+        name, trials = self._spec["name"], self._known_trials()
+        budget, ended = read_budget(self._store, name, self._spec), read_ended(self._store, name)
+        status = study_status(trials, budget, ended, not self._closing.is_set())
+        projection.study(self._spec, trials, status)
+        with self._changed:
+            shared = tuple(self._shared.values())
+        for record in shared:
+            if not record.complete:
+                self._write_shared(projection, record)
+        if status == "FINISHED":
+            study = StudyRecord(name=name, spec=self._spec, trials=tuple(trials), shared=shared)
+            projection.report(study)
 
     def _write_shared(self, projection: Projection, record: SharedRecord) -> None:
         status = shared_status(record, self._known_trials(), not self._closing.is_set())

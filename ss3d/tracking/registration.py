@@ -1,108 +1,109 @@
-"""From a trained network to a version, the store's ledger entry and the aliases, in this order.
+"""From a candidate to a version, the alias `candidate`, the ledger's entry and the champion.
 
 The ledger decides: its entries are put_new under the next number, so of two promotions at once
-exactly one wins; aliases only show what it says.
+exactly one wins; aliases only show what it says. Killed before the entry, a promotion leaves a
+version that never was champion; killed after it, aliases that the next command repairs.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ss3d.config import TrialConfig, canonical_json
-from ss3d.errors import CheckpointError, ConflictError, RefusedError
 from ss3d.settings import Settings
-from ss3d.store import layout
 from ss3d.store.protocol import Store
+from ss3d.tracking.aliases import CANDIDATE, follow_ledger, holds_version, show_entry
+from ss3d.tracking.candidate import Candidate
 from ss3d.tracking.connection import mlflow_errors, open_client
+from ss3d.tracking.ledger import Entry, append_entry, keep_metrics
+from ss3d.tracking.origin import show_origin
 from ss3d.tracking.packaging import package_model
-from ss3d.tracking.resolution import version_of_alias
+from ss3d.tracking.proposal import Proposal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-CHAMPION = "champion"
-PREVIOUS = "previous"
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trained network that is to become a version of a registered model."""
-
-    study: str | None
-    """None for what `ss3d train` left in a directory."""
-    trial: str
-    """`t00017`, or that directory."""
-    best: Path
-    """What `export_best` wrote."""
-    run_id: str
-    """MLflow run that shows how it was trained."""
-    code_version: str
-
-    @property
-    def origin(self) -> str:
-        """Return `study/t00017`, or the directory of `ss3d train`."""
-        return self.trial if self.study is None else f"{self.study}/{self.trial}"
-
-
-def register(store: Store, settings: Settings, candidate: Candidate, name: str) -> dict[str, Any]:
+def register(
+    store: Store, settings: Settings, proposal: Proposal, reason: str = "", forced: bool = False
+) -> dict[str, Any]:
     """Make a candidate the champion of a model.
 
+    Whoever is champion already stays it: no second version is made.
+
+    Args:
+        store: of the ledger.
+        settings: where MLflow is.
+        proposal: candidate and answers of the gates.
+        reason: kept in the ledger and in the version's tags.
+        forced: although a gate is closed.
+
     Returns:
-        `model`, `version`, `alias`, `study` (None for a directory), `trial` and `previous`, the
-        version that was champion or None.
+        `model`, `version`, `alias`, `study` (None for a directory), `trial`, `previous`, the
+        version that was champion or None, and `repaired`: what an earlier crash had left.
 
     Raises:
         CheckpointError: the candidate is damaged.
-        RefusedError: somebody else promoted at the same time.
+        RefusedError: a gate is closed, or somebody else promoted since the proposal.
         ServiceError: MLflow does not answer.
     """
+    if not forced:
+        proposal.check()
+    candidate, ledger = proposal.candidate, proposal.ledger
+    name, head = ledger.model, ledger.head
     client = open_client(settings)
     with mlflow_errors(settings):
-        sequence = len(list(store.list(layout.ledger(name) + "/"))) + 1
-        before = version_of_alias(client, name, CHAMPION)
-        version = _make_version(client, candidate, name)
-        outcome = {
-            "model": name,
-            "version": int(version.version),
-            "alias": CHAMPION,
-            "study": candidate.study,
-            "trial": candidate.trial,
-            "previous": None if before is None else int(before.version),
-        }
-        _write_ledger(store, sequence, outcome)
-        if before is not None:
-            client.set_registered_model_alias(name, PREVIOUS, before.version)
-        client.set_registered_model_alias(name, CHAMPION, version.version)
-        return outcome
+        repaired = follow_ledger(store, client, name)
+        if head is not None and proposal.is_champion:
+            return head.outcome(repaired)
+        version = _make_version(client, candidate, show_origin(store, settings, candidate), name)
+        for tag, value in _decision(proposal, reason, forced).items():
+            client.set_model_version_tag(name, version.version, tag, value)
+        client.set_registered_model_alias(name, CANDIDATE, version.version)
+        entry = Entry(
+            action="promote",
+            at=store.now(),
+            model=name,
+            version=int(version.version),
+            previous=head.version if head and holds_version(client, ledger, head.version) else None,
+            study=candidate.study,
+            trial=candidate.trial,
+            weights_sha256=candidate.measured.weights_sha256,
+            metrics_sha256=keep_metrics(store, name, candidate.metrics),
+            cd_l1=candidate.measured.cd_l1,
+            data_hash=candidate.measured.data_hash,
+            gates=proposal.answers,
+            forced=bool(proposal.closed),
+            reason=reason,
+        )
+        append_entry(store, ledger, entry)
+    show_entry(store, settings, client, entry)
+    return entry.outcome(repaired)
 
 
-def _write_ledger(store: Store, sequence: int, outcome: dict[str, Any]) -> None:
-    entry = {"schema": 1, "action": "promote", "at": store.now(), **outcome}
-    key = layout.ledger(outcome["model"], f"{sequence:06d}-promote.json")
-    try:
-        store.put_new(key, canonical_json(entry).encode())
-    except ConflictError as error:
-        raise RefusedError(
-            f"model {outcome['model']}: another promotion came first; version "
-            f"{outcome['version']} is registered and not champion. Look at it, then try again"
-        ) from error
+def _decision(proposal: Proposal, reason: str, forced: bool) -> dict[str, str]:
+    """Return what the version's tags say of why it was promoted."""
+    asked, closed = len(proposal.answers), [answer.gate for answer in proposal.closed]
+    tags = {"ss3d.gates": f"{asked - len(closed)} of {asked} open"} if asked else {}
+    if closed and forced:
+        tags["ss3d.forced"] = ", ".join(closed)
+    return tags | ({"ss3d.reason": reason} if reason else {})
 
 
-def _make_version(client: MlflowClient, candidate: Candidate, name: str) -> ModelVersion:
+def _make_version(
+    client: MlflowClient, candidate: Candidate, run_id: str, name: str
+) -> ModelVersion:
     """Upload the packaged model and register it as the model's next version."""
     from mlflow.entities import LoggedModelOutput
 
-    facts, num_points = _facts(candidate)
+    facts = _facts(candidate)
     tags = {f"ss3d.{key}": str(value) for key, value in facts.items()}
     logged = client.create_logged_model(
-        client.get_run(candidate.run_id).info.experiment_id,
+        client.get_run(run_id).info.experiment_id,
         name=name,
-        source_run_id=candidate.run_id,
+        source_run_id=run_id,
         tags=tags,
         model_type="ss3d",
     )
@@ -110,18 +111,19 @@ def _make_version(client: MlflowClient, candidate: Candidate, name: str) -> Mode
     try:
         with tempfile.TemporaryDirectory(prefix="ss3d-model-") as folder:
             model = Path(folder) / "model"
-            owners = {"run_id": candidate.run_id, "model_id": logged.model_id}
+            owners = {"run_id": run_id, "model_id": logged.model_id}
+            num_points = candidate.config.model.num_points
             package_model(candidate.best, model, num_points, facts | owners)
             client.log_model_artifacts(logged.model_id, str(model))
         ready = True
     finally:
         client.finalize_logged_model(logged.model_id, "READY" if ready else "FAILED")
-    client.log_outputs(candidate.run_id, [LoggedModelOutput(logged.model_id, facts["epoch"])])
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, facts["epoch"])])
     _ensure_model(client, name)
     return client.create_model_version(
         name,
         source=logged.artifact_location,
-        run_id=candidate.run_id,
+        run_id=run_id,
         tags=tags,
         description=f"Trial `{candidate.origin}`: val/cd_l1 {facts['cd_l1']:.3f} on the "
         f"validation set, best epoch {facts['epoch']}.",
@@ -144,20 +146,15 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
             raise
 
 
-def _facts(candidate: Candidate) -> tuple[dict[str, Any], int]:
-    """Return what the version remembers of its origin, and the points of a cloud."""
-    try:
-        metrics = json.loads((candidate.best / "metrics.json").read_text())
-        config = TrialConfig.parse(json.loads((candidate.best / "config.json").read_text()))
-        facts = {
-            "trial": candidate.origin,
-            "cd_l1": metrics["val"]["val/cd_l1"],
-            "epoch": metrics["epoch"],
-            "data_hash": metrics["data_hash"],
-            "labeled_ratio": config.data.labeled_ratio,
-            "code_version": candidate.code_version,
-            "weights_sha256": metrics["sha256"],
-        }
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{candidate.best}: not a complete export: {error}") from error
-    return facts, config.model.num_points
+def _facts(candidate: Candidate) -> dict[str, Any]:
+    """Return what the version remembers of its origin."""
+    measured = candidate.measured
+    return {
+        "trial": candidate.origin,
+        "cd_l1": measured.cd_l1,
+        "epoch": measured.epoch,
+        "data_hash": measured.data_hash,
+        "labeled_ratio": candidate.config.data.labeled_ratio,
+        "code_version": candidate.code_version,
+        "weights_sha256": measured.weights_sha256,
+    }

@@ -77,7 +77,7 @@ def _download(settings: Settings, name: str, alias: str | None, version: str | N
     client = open_client(settings)
     with mlflow_errors(settings):
         found = (
-            _version(client, name, version)
+            find_version(client, name, version)
             if version
             else version_of_alias(client, name, alias or "")
         )
@@ -95,7 +95,8 @@ def _download(settings: Settings, name: str, alias: str | None, version: str | N
         return network_directory(Path(model))
 
 
-def _version(client: MlflowClient, name: str, version: str) -> ModelVersion | None:
+def find_version(client: MlflowClient, name: str, version: str) -> ModelVersion | None:
+    """Return a version of a model by its number, or None."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ss3d.errors import ConfigError, DataError
+from ss3d.report.findings import Importances, no_importances
 from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.lease import is_held
@@ -16,10 +17,18 @@ from ss3d.tracking.statuses import shared_status, study_status
 from ss3d.trial.history import load_readable, read_budget, read_ended
 
 
-def sync(store: Store, settings: Settings, study: str) -> dict[str, Any]:
+def sync(
+    store: Store, settings: Settings, study: str, importances: Importances = no_importances
+) -> dict[str, Any]:
     """Bring MLflow up to date with what the store holds of a study.
 
     A trial, pretrain or control that is damaged does not keep the others from being written.
+
+    Args:
+        store: where the study is.
+        settings: where MLflow is.
+        study: its name.
+        importances: which parameters decided, for its figures; nothing by default.
 
     Returns:
         How many `trials` and `shared` there are; how many `runs`, `epochs` and `files` were
@@ -35,7 +44,7 @@ def sync(store: Store, settings: Settings, study: str) -> dict[str, Any]:
     is_running = is_held(store, layout.study(study, "driver.lease"))
     budget = read_budget(store, study, spec)
     ended = read_ended(store, study)
-    projection = Projection(settings, store)
+    projection = Projection(settings, store, importances)
     projection.study(spec, trials, study_status(trials, budget, ended, is_running))
     problems = {name: str(error) for name, error in unreadable.items()}
 
@@ -46,6 +55,9 @@ def sync(store: Store, settings: Settings, study: str) -> dict[str, Any]:
     for trial in trials:
         with _noted(problems, f"trial {study}/{trial.spec.trial}"):
             projection.trial(spec, trial)
+    if not is_running:
+        with _noted(problems, f"report of {study}"):
+            projection.report(record)
     written = {name: projection.written[name] for name in ("runs", "epochs", "files")}
     return {
         "trials": len(trials),

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ss3d.report.leaderboard import Objective, objective_of
+from ss3d.report.leaderboard import objective_of
 from ss3d.settings import Settings
 from ss3d.tracking import naming
 from ss3d.tracking.connection import is_embedded, mlflow_errors, open_client
 from ss3d.tracking.runs import RunWriter
+from ss3d.trial.objectives import Objective
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -22,6 +22,8 @@ UNIT = 100.0
 """`cd_l1` is this times the L1 Chamfer distance in the unit ball, as in the paper's tables."""
 F_SCORE_DISTANCE = 0.01
 """Threshold of the F-score in object units."""
+MOST_MODELS = 256
+"""Models whose distance a report carries, when there are more."""
 DIVERSITY_CLOUDS = 8
 """Predictions whose mean pairwise distance shows a collapse to one shape."""
 
@@ -53,6 +55,11 @@ class Evaluation:
     def per_model(self) -> dict[str, float]:
         """Return the `cd_l1` of each model by id."""
         return dict(zip(self.ids, self.cd_l1.tolist(), strict=True))
+
+    def sample(self) -> tuple[float, ...]:
+        """Return the `cd_l1` of all models, or of `MOST_MODELS` of them: number n * V // 256."""
+        count = min(len(self.ids), MOST_MODELS)
+        return tuple(self.cd_l1[torch.arange(count) * len(self.ids) // count].tolist())
 
     def metrics(self) -> dict[str, float]:
         """Return the scalars of a report, without prefix.

@@ -133,12 +133,36 @@ def is_complete(store: Store, kind: SharedKind, key: str) -> bool:
     return store.get(layout.shared(kind, key, "manifest.json")) is not None
 
 
+def shared_export(store: Store, kind: SharedKind, key: str) -> str:
+    """Return the prefix of the export of what trials share: of the attempt that its manifest names.
+
+    Raises:
+        CheckpointError: it is not complete, or its manifest is damaged.
+    """
+    names = _shared_names(store, kind, key)
+    if names is None:
+        raise CheckpointError(f"{store.address}: {kind} {key[:12]} is not complete")
+    return names["checkpoint"]
+
+
+def why_failed(store: Store, kind: SharedKind, key: str) -> str:
+    """Return why a shared pretraining or control cannot be made; empty if nobody found that.
+
+    Raises:
+        CheckpointError: the record is damaged.
+    """
+    name = layout.shared(kind, key, "failed.json")
+    blob = store.get(name)
+    return str(read_object(blob.data, name).get("reason", "unknown")) if blob else ""
+
+
 def load_shared_record(store: Store, kind: SharedKind, key: str) -> SharedRecord | None:
     """Return a shared pretrained state or control as far as it got, or None if none was started."""
-    names = ("config.json", "epochs.json")
-    config, epochs = (store.get(layout.shared(kind, key, name)) for name in names)
+    config = store.get(layout.shared(kind, key, "config.json"))
     if config is None:
         return None
+    names = _shared_names(store, kind, key)
+    epochs = store.get(names["epochs"]) if names else None
     reports = read_reports(epochs.data) if epochs else ()
     return SharedRecord(
         kind=kind,
@@ -146,7 +170,7 @@ def load_shared_record(store: Store, kind: SharedKind, key: str) -> SharedRecord
         config=TrialConfig.parse(read_object(config.data, f"config.json of {kind} {key}")),
         reports=reports,
         seconds=sum(report.system["epoch_s"] for report in reports),
-        complete=is_complete(store, kind, key),
+        complete=names is not None,
     )
 
 
@@ -202,6 +226,20 @@ def _trial(store: Store, study: str, trial: str, keys: list[str]) -> TrialRecord
     newest = max(epochs, key=layout.attempt_and_epoch, default=None)
     reports = read_reports(_must(store, newest)) if newest else ()
     return TrialRecord(spec=spec, result=None, reports=reports)
+
+
+def _shared_names(store: Store, kind: SharedKind, key: str) -> dict[str, str] | None:
+    """Return where the export and the epochs of something shared are; None if it is not complete.
+
+    Each attempt writes under names of its own, so that two producers never mix files.
+    """
+    name = layout.shared(kind, key, "manifest.json")
+    blob = store.get(name)
+    if blob is None:
+        return None
+    old = {"checkpoint": "checkpoint", "epochs": "epochs.json"}  # of manifests that name none
+    tree = old | read_object(blob.data, name)
+    return {part: layout.shared(kind, key, str(tree[part])) for part in old}
 
 
 def _must(store: Store, key: str) -> bytes:

@@ -29,7 +29,15 @@ VALIDATION_METRICS = (
     "val/cd_l2",
     "val/f_score",
 )
-"""What every report of a teacher-student epoch carries: an objective is one of these."""
+"""What every report of a teacher-student epoch measures on the validation models."""
+
+COST_METRICS = (
+    "model/parameters",
+    "system/latency_ms",
+    "system/memory_mib",
+    "system/epoch_s",
+)
+"""What every report of a teacher-student epoch says of the network's and the epoch's cost."""
 
 
 def check_schema(tree: Mapping[str, Any], origin: str) -> None:
@@ -91,6 +99,20 @@ class EpochReport(Record):
     system: dict[str, float]
     digest: str
     """sha256 of the student's weights after the epoch."""
+    per_model: tuple[float, ...] = ()
+    """val/cd_l1 of the student on each validation model, in their order; of more than 256 (V) the
+    models number n * V // 256. Of teacher-student epochs, and in a study only of those at which
+    its pruner compares models; empty otherwise."""
+
+    def without_models(self) -> Self:
+        """Return the report without the values of single models."""
+        return self.model_copy(update={"per_model": ()}) if self.per_model else self
+
+    def value(self, metric: str) -> float | None:
+        """Return a metric, those of `system` under `system/…`; None if it was not measured."""
+        if metric.startswith("system/"):
+            return self.system.get(metric.removeprefix("system/"))
+        return self.metrics.get(metric)
 
 
 class TrialSpec(Record):
@@ -129,7 +151,7 @@ class TrialResult(Record):
     trial: str
     state: TrialStatus
     values: dict[str, float]
-    """The objectives at the last epoch."""
+    """The objectives and what constraints are about, at the last epoch."""
     reports: tuple[EpochReport, ...]
     seconds: float
     attempt: int

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import BaseModel
 
+from ss3d.config import canonical_json
 from ss3d.store import layout
-from ss3d.store.bundle import bundle_exists, get_bundle
+from ss3d.store.bundle import get_bundle
 from ss3d.store.protocol import Store
-from ss3d.trial.records import EpochReport, TrialSpec
+from ss3d.trial.history import is_complete, shared_export
+from ss3d.trial.records import SCHEMA, EpochReport, TrialSpec
 from ss3d.trial.run import run_trial
 from ss3d.trial.spec import code_version, versions
 from ss3d.trial.state import TrialState, new_state, pretrained_state
@@ -54,11 +56,11 @@ def rerun_state(
         own_pretrain: pretrain again even if the shared state is there.
         weights: file of the backbone's weights, or None.
     """
-    key = layout.pretrain(spec.pretrain_key, "checkpoint")
-    if own_pretrain or not bundle_exists(store, key):
+    if own_pretrain or not is_complete(store, "pretrain", spec.pretrain_key):
         return new_state(spec.config, weights, device)
     with tempfile.TemporaryDirectory() as directory:
-        get_bundle(store, key, Path(directory))
+        prefix = shared_export(store, "pretrain", spec.pretrain_key)
+        get_bundle(store, prefix, Path(directory))
         return pretrained_state(spec.config, Path(directory), device)
 
 
@@ -107,6 +109,34 @@ def first_difference(before: EpochReport, again: EpochReport) -> dict[str, Any] 
     if before.digest != again.digest:
         return place | {"name": "weights", "original": before.digest, "rerun": again.digest}
     return None
+
+
+def record_verdict(store: Store, spec: TrialSpec, verdict: Verdict, device: str) -> str:
+    """Write a verdict beside the trial, where the gates of a promotion look; return its key.
+
+    Args:
+        store: of the trial.
+        spec: sealed.
+        verdict: of the rerun.
+        device: that it ran on.
+
+    Raises:
+        ConflictError: another rerun ended in the same millisecond.
+    """
+    now = store.now()
+    facts = {
+        "schema": SCHEMA,
+        "at": now,
+        "device": device,
+        "verdict": verdict.verdict,
+        "epochs": verdict.epochs,
+        "first_difference": verdict.first_difference,
+        "code_version": code_version(),
+        "versions": versions(),
+    }
+    key = f"{layout.reruns(spec.study, spec.trial)}{now * 1000:015.0f}.json"
+    store.put_new(key, canonical_json(facts).encode())
+    return key
 
 
 def changes_since(spec: TrialSpec, data_hash: str) -> list[str]:

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import psutil
-import torch
-
 from ss3d.training.evaluate import evaluate
 from ss3d.training.numerics import apply_numerics
 from ss3d.training.pretrain import pretrain_epoch
 from ss3d.training.semi import semi_epoch
+from ss3d.trial.costs import count_of, measure_system
 from ss3d.trial.records import EpochReport
 from ss3d.trial.state import TrialState
 
@@ -40,10 +38,12 @@ def run_trial(state: TrialState, data: TrialData) -> Iterator[EpochReport]:
         apply_numerics(state.config.numerics)
         started = perf_counter()
         train = train_epoch(state, data)
-        values = validate(state, data)
+        values, per_model = validate(state, data)
+        values |= count_of(state)
         if phase == "semi":
             values["val/gain"] = state.gain(values["val/cd_l1"])
-        yield state.epoch_done(train | values, measure_system(perf_counter() - started))
+        system = measure_system(state, perf_counter() - started)
+        yield state.epoch_done(train | values, system, per_model)
 
 
 def train_epoch(state: TrialState, data: TrialData) -> dict[str, float]:
@@ -57,20 +57,15 @@ def train_epoch(state: TrialState, data: TrialData) -> dict[str, float]:
     return semi_epoch(student, state.teacher, optimizer, data, config.semi, steps)
 
 
-def validate(state: TrialState, data: TrialData) -> dict[str, float]:
-    """Evaluate the student, and the teacher if there is one, on the validation models."""
-    metrics = evaluate(state.student, data.validation, data.view).metrics()
-    values = {f"val/{name}": value for name, value in metrics.items()}
-    if state.teacher is not None:
-        teacher = evaluate(state.teacher, data.validation, data.view).metrics()
-        values["val/cd_l1_teacher"] = teacher["cd_l1"]
-    return values
+def validate(state: TrialState, data: TrialData) -> tuple[dict[str, float], tuple[float, ...]]:
+    """Evaluate the student, and the teacher if there is one, on the validation models.
 
-
-def measure_system(epoch_s: float) -> dict[str, float]:
-    """Return the epoch's seconds, the process's memory and the epoch's peak on the GPU in MiB."""
-    system = {"epoch_s": epoch_s, "rss_mib": psutil.Process().memory_info().rss / 2**20}
-    if torch.cuda.is_available():
-        system["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        torch.cuda.reset_peak_memory_stats()
-    return system
+    Returns:
+        The metrics, and with a teacher the student's `cd_l1` on single models.
+    """
+    student = evaluate(state.student, data.validation, data.view)
+    values = {f"val/{name}": value for name, value in student.metrics().items()}
+    if state.teacher is None:
+        return values, ()
+    teacher = evaluate(state.teacher, data.validation, data.view).metrics()
+    return values | {"val/cd_l1_teacher": teacher["cd_l1"]}, student.sample()

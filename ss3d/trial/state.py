@@ -90,7 +90,12 @@ class TrialState:
         """Return pretrained value minus this one: positive is better than pretraining alone."""
         return 0.0 if self.pretrained_value is None else self.pretrained_value - value
 
-    def epoch_done(self, metrics: dict[str, float], system: dict[str, float]) -> EpochReport:
+    def epoch_done(
+        self,
+        metrics: dict[str, float],
+        system: dict[str, float],
+        per_model: tuple[float, ...] = (),
+    ) -> EpochReport:
         """Count the epoch, keep the best weights and return its report."""
         step = self.epoch_steps().stop
         self.epoch += 1
@@ -110,6 +115,7 @@ class TrialState:
             metrics=metrics,
             system=system,
             digest=digest(self.student),
+            per_model=per_model,
         )
         self.reports.append(report)
         return report

@@ -66,6 +66,7 @@ choices = [1e-4, 3e-4, 1e30]
 
 _PATIENCE_S = 240.0
 _POLL_S = 0.02
+_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 Driver = subprocess.Popen[bytes]
 
@@ -227,14 +228,11 @@ def pretrain_keys(store: Store) -> set[str]:
 def check_gone(family: Collection[psutil.Process]) -> None:
     """Wait until a driver's family has ended after it.
 
-    Ray's own agents may take minutes to see that their raylet is gone: they are ended here.
+    Ray's agents look for a raylet that was killed for a minute, train nothing, and end then.
     """
-    agents = [process for process in family if "Agent" in _command(process)]
-    _, alive = psutil.wait_procs([p for p in family if p not in agents], timeout=60)
-    assert not alive, f"left behind: {[_command(process).strip() for process in alive]}"
-    for agent in agents:
-        with suppress(psutil.NoSuchProcess):
-            agent.kill()
+    awaited = [process for process in family if not _command(process).startswith(_AGENTS)]
+    _, alive = psutil.wait_procs(awaited, timeout=60)
+    assert not alive, f"left behind: {[_command(process) for process in alive]}"
 
 
 def _command(process: psutil.Process) -> str:

@@ -5,7 +5,7 @@ from ss3d.cli.main import app
 
 WITH_STORE = (
     *("search", "studies", "status", "trials", "show", "why"),
-    *("promote", "predict", "ui", "sync", "figure", "weights add"),
+    *("promote", "rollback", "registry", "predict", "ui", "sync", "figure", "weights add"),
     *("evaluate", "rerun", "train"),
 )
 

@@ -43,6 +43,8 @@ def store(tmp_path, monkeypatch) -> DirectoryStore:
         (5, "study kept has no complete trial there", "compare kept kept"),
         (2, "semi.lr is no parameter", "compare kept kept --where semi.lr=1"),
         (2, "expected PATH=VALUE", "compare kept kept --where nonsense"),
+        (5, "study kept has no finished trial", "simulate kept"),
+        (2, "study 'none': not in the store", "simulate none"),
         (0, "would remove 0", "pretrains gc"),
         (2, "no key starts with it", "pretrains show abc"),
         (2, "study 'none': not in the store", "delete none --yes"),
@@ -75,7 +77,7 @@ def test_a_held_lease_and_a_damaged_spec_have_their_codes(store, monkeypatch, ca
 
 
 @pytest.mark.parametrize(
-    "command", ["cost", "compare", "importance", "trials", "delete", "pretrains gc"]
+    "command", ["cost", "compare", "importance", "simulate", "trials", "delete", "pretrains gc"]
 )
 def test_help_has_an_example(command):
     result = CliRunner().invoke(app, [*command.split(), "--help"])

@@ -13,6 +13,7 @@ from ss3d.cli.main import app
 from ss3d.config import canonical_json
 from ss3d.errors import CheckpointError
 from ss3d.report.cost import borrowed_keys, cost_table, strata_table, study_cost, total_cost
+from ss3d.report.predicted import Prediction, prediction_key, size, write_prediction
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.store.protocol import Store
@@ -98,19 +99,22 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-@pytest.mark.parametrize(("begun", "is_borrowed"), [(-1.0, True), (1.0, False)])
-def test_what_began_before_our_first_trial_is_borrowed(
-    store: Store, begun: float, is_borrowed: bool
+@pytest.mark.parametrize(
+    ("makers", "is_borrowed"),
+    [(("other",), True), (("other", "demo"), False), (("demo",), False), ((), False)],
+)
+def test_what_only_other_studies_made_is_borrowed(
+    store: Store, makers: tuple[str, ...], is_borrowed: bool
 ) -> None:
-    for number, more in enumerate((0.0, 5.0), start=1):
-        tree = canonical_json({"started_at": begun + more}).encode()
+    for number, maker in enumerate(makers, start=1):
+        tree = canonical_json({"study": maker}).encode()
         store.put_new(layout.pretrain(PRETRAIN, "attempts", f"a{number}.json"), tree)
     assert (PRETRAIN in borrowed_keys(store, load_study_record(store, "demo"))) is is_borrowed
 
 
 def test_a_damaged_attempt_is_named(store: Store) -> None:
-    store.put_new(layout.pretrain(PRETRAIN, "attempts", "a1.json"), b"{}")
-    with pytest.raises(CheckpointError, match=r"a1\.json is damaged: it has no 'started_at'"):
+    store.put_new(layout.pretrain(PRETRAIN, "attempts", "a1.json"), b"[]")
+    with pytest.raises(CheckpointError, match=r"a1\.json is damaged: not a JSON object"):
         borrowed_keys(store, load_study_record(store, "demo"))
 
 
@@ -124,3 +128,37 @@ def test_the_command_prints_text_and_json(store: Store) -> None:
     assert found["factor"] == pytest.approx(8 / 6)
     assert found["borrowed"] == []
     assert len(found["strata"]) == 1
+
+
+def test_a_shared_training_that_failed_is_wasted_with_what_its_sessions_know() -> None:
+    lost = shared("p", 0.0).model_copy(update={"complete": False, "reports": ()})
+    record = study(trial(0, [], "failed"), trial(1, FULL, key="q"), states=(lost, shared("q", 5.0)))
+    cost = total_cost(study_cost(record, trained={"p": 7.0, "q": 99.0}))
+    assert (cost.pretrain_s, cost.failed_s, cost.spent_s) == (7 + 5, 7, 12 + 8)
+    waiting = study(trial(0, [], "running"), states=(lost,))
+    cost = total_cost(study_cost(waiting, trained={"p": 7.0}))
+    assert (cost.pretrain_s, cost.failed_s) == (7, 0)
+
+
+def test_a_prediction_stands_beside_what_happened(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    put_study(store, space="[study]\n", data={"content_hash": "d"})
+    put_shared(store, "pretrain", {"chair/000": 1.0})
+    put_trial(store, 0, {"chair/000": 5.0}, keys=(PRETRAIN, ""))
+    numbers = dict.fromkeys(Prediction.model_fields, 0) | {"device": "cpu"}
+    prediction = Prediction.model_validate(numbers | {"semi_s": 1.0, "total_bytes": 1000})
+    write_prediction(store, prediction_key("# words\n[study]", "d", 1), prediction)
+    words = ["cost", "demo", "--store", store.address]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert "teacher-student 1 s 2 s 2.00" in " ".join(result.output.split())
+    found = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["prediction"]
+    assert found["semi_s"] == {"predicted": 1.0, "actual": 2.0, "ratio": 2.0}
+    assert found["control_s"]["ratio"] is None
+    stored = sum(path.stat().st_size for path in (tmp_path / "store").rglob("*") if path.is_file())
+    unseen = len(prediction.to_json()) + 1000  # locks, and manifests of bundles once more
+    assert stored - unseen < found["bytes"]["actual"] <= stored
+
+
+@pytest.mark.parametrize(("num_bytes", "text"), [(12, "12 B"), (3400, "3.4 kB"), (5e10, "50 GB")])
+def test_sizes_as_a_person_says_them(num_bytes: float, text: str) -> None:
+    assert size(num_bytes) == text

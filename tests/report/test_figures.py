@@ -15,7 +15,7 @@ from ss3d.config import TrialConfig
 from ss3d.errors import ConfigError
 from ss3d.report import figures_sheet
 from ss3d.report.figures_balls import Frame, draw_balls, frame_around
-from ss3d.report.figures_choice import choose_objects
+from ss3d.report.figures_choice import choose_extremes, choose_objects
 from ss3d.report.figures_groups import Candidate, best_by, candidates_of
 from ss3d.report.figures_paper import draw_sheet
 from ss3d.report.figures_viewer import write_viewer
@@ -156,6 +156,13 @@ def test_a_ball_appears_where_it_is_and_the_nearer_one_hides_the_other():
     assert middle[2] > middle[0] + 0.2
     assert upper_right[0] > upper_right[2] + 0.2
     assert corner.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_extremes_come_first_and_every_category_has_a_turn():
+    models = [make_model({"a/1": 3.0, "a/2": 1.0, "b/1": 9.0, "b/2": 8.0, "c/1": 2.0})]
+    assert choose_extremes(models, "best", 4).ids == ["a/2", "c/1", "b/2", "a/1"]
+    assert choose_extremes(models, "worst", 2).ids == ["b/1", "a/1"]
+    assert "3 categories" in choose_extremes(models, "worst", 2).rule
 
 
 def test_a_focus_moves_a_point_into_the_middle():

@@ -5,7 +5,6 @@ from report_records import make_study
 from rich.console import Console
 
 from ss3d.report.leaderboard import (
-    Objective,
     duration,
     leaderboard,
     leaderboard_table,
@@ -13,6 +12,7 @@ from ss3d.report.leaderboard import (
     short,
 )
 from ss3d.report.paired_gain import PairedGain
+from ss3d.trial.objectives import Objective, objectives_of
 
 VALUES = [("complete", 0.1, 12.0), ("complete", 0.2, 9.0), ("pruned", 0.1, 5.0)]
 
@@ -54,7 +54,7 @@ def test_the_objective_comes_from_the_study() -> None:
 def test_the_table_shows_strata_and_what_varies_only() -> None:
     console = Console(file=io.StringIO(), width=160)
     study = make_study(VALUES)
-    console.print(leaderboard_table(leaderboard(study), objective_of({})))
+    console.print(leaderboard_table(leaderboard(study), objectives_of({})))
     text = console.file.getvalue()
     assert " r0.1" in text
     assert "fixed" not in text
@@ -72,11 +72,11 @@ def test_gains_over_controls_have_a_column_with_a_mark() -> None:
         "t00003": None,
     }
     rows = leaderboard(study)
-    console.print(leaderboard_table(rows, objective_of({}), over_control=gains))
+    console.print(leaderboard_table(rows, objectives_of({}), over_control=gains))
     text = console.file.getvalue()
     for words in ("vs control", "+0.500 +", "-0.500 -", "+0.100 ="):
         assert words in text
-    console.print(leaderboard_table(rows, objective_of({})))
+    console.print(leaderboard_table(rows, objectives_of({})))
     assert console.file.getvalue().count("vs control") == 1
 
 

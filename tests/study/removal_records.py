@@ -18,7 +18,7 @@ from ss3d.store.layout import SharedKind
 from ss3d.store.protocol import Store
 from ss3d.study.recorder import decision_key
 from ss3d.study.rungs import Decision
-from ss3d.trial.history import load_study_record
+from ss3d.trial.history import is_complete, load_study_record, shared_export
 from ss3d.trial.records import TrialResult, TrialSpec
 
 FIRST, SECOND, CONTROL, UNUSED, BROKEN = (letter * 64 for letter in "abcde")
@@ -109,9 +109,9 @@ def read_states(store: Store, study: str, folder: Path) -> int:
     count = 0
     for trial in load_study_record(store, study).trials:
         prefixes = [
-            layout.shared(kind, key, "checkpoint")
+            shared_export(store, kind, key)
             for kind, key in trial.spec.shared()
-            if store.get(layout.shared(kind, key, "manifest.json"))
+            if is_complete(store, kind, key)
         ]
         if trial.state == "complete":
             prefixes.append(layout.trial(study, trial.spec.trial, "best"))

@@ -8,6 +8,7 @@ from ss3d.study.board import Board
 from ss3d.study.events import Decided, Event
 from ss3d.study.job import Job, Progress
 from ss3d.study.ledger import Ledger, Past
+from ss3d.study.paired import PairedTest
 from ss3d.study.proposals import propose
 from ss3d.study.rungs import NeverStop, Rule, SuccessiveHalving
 from ss3d.study.space import Space, parse_space
@@ -109,6 +110,49 @@ def test_no_more_jobs_are_handed_out_than_there_are_slots() -> None:
     assert board.take("b") == Job("trial", "t00001", "k")
 
 
+def test_the_sampler_sees_the_newest_trial_running_whether_it_ended_or_not() -> None:
+    board = make_board()
+    for number in range(2):
+        board.add(seal(board, number), {"k"})
+    for number in range(2):
+        board.take(f"tune{number}")
+        board.end(f"tune{number}", progress(9.0, 3.0, is_done=True))
+        board.committed(f"t{number:05d}", board.ended(f"t{number:05d}")[1])
+    assert [trial.state.name for trial in board.history()] == ["COMPLETE", "RUNNING"]
+    assert board.history()[1].value is None
+    assert board.history()[1].intermediate_values == {}
+
+
+def test_values_of_single_models_are_let_go_once_stored_and_still_compared() -> None:
+    rule = PairedTest(first_rung=1, factor=2, epochs=2, min_trials=2, alpha=0.05)
+    board = make_board(rule)
+    for number in range(2):
+        board.add(seal(board, number), {"k"})
+        board.take(f"tune{number}")
+    board.report("tune0", on_models(3.0, 3.0, 3.5, 2.5))
+    board.end("tune0", progress(2.0, start=2, is_done=True))
+    trial, result = board.ended("t00000")
+    assert [len(report.per_model) for report in result.reports] == [3, 0]
+    board.committed("t00000", result)
+    assert [len(r.per_model) for r in board.record("t00000").reports] == [0, 0]
+    decision = board.report("tune1", on_models(4.0, 4.0, 4.5, 3.5))
+    assert decision is not None
+    assert decision.difference is not None
+    assert (decision.stop, decision.difference.best) == (True, "t00000")
+
+    again = make_board(rule)
+    again.add_finished(trial, result, {"k"})
+    again.add(seal(again, 1), {"k"})
+    again.take("tune1")
+    assert again.report("tune1", on_models(4.0, 4.0, 4.5, 3.5)) == decision
+    assert [len(r.per_model) for r in again.record("t00000").reports] == [0, 0]
+
+
+def on_models(value: float, *per_model: float) -> Progress:
+    (report,) = progress(value, start=1).reports
+    return Progress(1, (report.model_copy(update={"per_model": per_model}),))
+
+
 def test_a_trial_that_the_rule_stops_is_pruned_with_a_reason() -> None:
     board = make_board(SuccessiveHalving(first_rung=1, factor=2))
     for number in range(2):
@@ -189,6 +233,23 @@ def test_what_is_lost_by_no_fault_of_its_own_stays_open() -> None:
     assert events(board) == []
     assert board.take("c") is None
     assert not board.is_exhausted()
+
+
+def test_a_job_is_lost_by_three_deaths_without_an_epoch_between_them() -> None:
+    board = make_board()
+    board.add(seal(board, 0), {"k"})
+    board.take("a")
+    for epoch in range(5):
+        board.die("a", "node lost")
+        board.die("a", "node lost")
+        board.report("a", progress(5.0, start=epoch))
+    board.report("a", progress(5.0, start=4))
+    for _ in range(2):
+        board.die("a", "disk full")
+        board.report("a", progress(5.0, start=4))  # an epoch again that is known
+    assert board.loss == ""
+    board.die("a", "disk full")
+    assert board.loss == "t00000: its worker failed several times: disk full"
 
 
 def test_late_and_repeated_tells_change_nothing() -> None:

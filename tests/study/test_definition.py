@@ -26,8 +26,10 @@ from ss3d.study.reconcile import reconcile
 from ss3d.study.recorder import decision_key
 from ss3d.study.sessions import read_past
 from ss3d.trial.history import read_budget
+from ss3d.trial.objectives import objectives_of
 from ss3d.trial.records import SharedRecord, TrialRecord
 
+OBJECTIVES = objectives_of({})
 HEADS = """
 [parameters."model.num_heads"]
 type = "categorical"
@@ -284,15 +286,19 @@ def test_all_that_a_newer_version_wrote_is_refused(
 ) -> None:
     study = define_study(store, Request(space=write_space(HEADS), data=str(data_folder)))
     spec = put_spec(store, "fast", study.space, 0)
+
+    def again() -> object:
+        return reconcile(store, "fast", OBJECTIVES)
+
     keys = {
         layout.study("fast", "budget", "0002.json"): lambda: read_budget(store, "fast", study.spec),
         layout.study("fast", "sessions", "0001.json"): lambda: read_past(store, "fast"),
-        decision_key("fast", spec.trial, 2): lambda: reconcile(store, "fast", "val/cd_l1"),
+        decision_key("fast", spec.trial, 2): again,
         layout.trial("fast", spec.trial, "epochs", "a1-000001.json"): lambda: reconcile(
-            store, "fast", "val/cd_l1"
+            store, "fast", OBJECTIVES
         ),
         layout.trial("fast", spec.trial, "result.json"): lambda: reconcile(
-            store, "fast", "val/cd_l1"
+            store, "fast", OBJECTIVES
         ),
     }
     for key, read in keys.items():
@@ -303,3 +309,22 @@ def test_all_that_a_newer_version_wrote_is_refused(
     change_study(store, schema=2)
     with pytest.raises(CheckpointError, match=r"study\.json of fast has schema 2, .*update ss3d"):
         define_study(store, Request(name="fast", resume=True))
+
+
+def test_a_grid_never_has_more_trials_than_combinations(
+    store: DirectoryStore, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    path = write_space('[sampler]\nname = "grid"\n' + HEADS)
+    path.write_text(path.read_text().replace('scale = "log1m"', "step = 0.07"))
+    study = define_study(store, Request(space=path, data=str(data_folder), trials=99))
+    assert study.target == study.space.num_trials == 2 * 8
+    with pytest.raises(RefusedError, match="its grid has 16 trials"):
+        extend_budget(store, study, 17)
+
+
+def test_points_beyond_the_budget_are_told(
+    store: DirectoryStore, data_folder: Path, write_space: Callable[[str], Path]
+) -> None:
+    path = write_space(HEADS + "[[points]]\nsemi.ema_decay = 0.9\n" * 3)
+    request = Request(space=path, data=str(data_folder), trials=2)
+    assert "ends before the last of [[points]]" in " ".join(define_study(store, request).notes)

@@ -102,6 +102,13 @@ def test_the_direction_matters() -> None:
     assert value["minimize"] != value["maximize"]
 
 
+def test_of_several_objectives_the_primary_one_counts() -> None:
+    study = make_study(30, lambda p: p["semi.lr"])
+    other = {"metric": "val/f_score", "direction": "maximize"}
+    several = study.model_copy(update={"spec": {"objective": [study.spec["objective"], other]}})
+    assert importances(several) == importances(study)
+
+
 def test_few_trials_rest_on_five_of_them() -> None:
     (found,) = importances(make_study(10, lambda p: p["semi.fp_magnitude"]))
     assert (found.num_trials, found.num_top) == (10, 5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from removal_records import (
     SECOND,
     UNUSED,
     DyingStore,
+    put_files,
     put_json,
     put_shared,
     put_study,
@@ -23,12 +26,18 @@ from typer.testing import CliRunner
 
 from ss3d.cli.main import app
 from ss3d.cli.pretrains import bytes_as_text
-from ss3d.errors import CheckpointError, ConfigError, ServiceError
+from ss3d.errors import CheckpointError, ConfigError, RefusedError, ServiceError
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.store.lease import take_lease
 from ss3d.store.protocol import Store
-from ss3d.study.inventory import collect_garbage, find_shared, list_shared, total_bytes
+from ss3d.study.inventory import (
+    collect_garbage,
+    find_shared,
+    list_shared,
+    retry_failed,
+    total_bytes,
+)
 
 
 @pytest.fixture
@@ -101,11 +110,54 @@ def test_what_is_being_made_is_no_garbage(store: Store) -> None:
     with take_lease(store, layout.pretrain(BROKEN, "lease"), "pretraining"):
         found = {item.key: item for item in list_shared(store)}
         assert (found[BROKEN].state, found[BROKEN].is_garbage) == ("running", False)
-    with take_lease(store, layout.study("one", "driver.lease"), "study one"):
-        found = {item.key: item for item in list_shared(store)}
-        assert (found[SECOND].state, found[FIRST].state) == ("running", "complete")
-    store.put_new(layout.pretrain(SECOND, "log", "a1.txt"), b"out of memory")
-    assert find_shared(store, "bb").state == "failed"
+        doomed = collect_garbage(store, [replace(found[BROKEN], state="unfinished")])
+        assert doomed == []  # its driver came after it was listed
+    assert find_shared(store, BROKEN).state == "unfinished"
+
+
+def test_what_was_made_again_meanwhile_stays(store: DirectoryStore, tmp_path: Path) -> None:
+    class Remade(DirectoryStore):
+        """A store where another study makes a state while references are read."""
+
+        def list(self, prefix: str) -> Iterator[str]:
+            if prefix == "studies/":
+                put_json(store, layout.pretrain(UNUSED, "manifest.json"), {"schema": 1})
+            return super().list(prefix)
+
+    unused = find_shared(store, UNUSED)
+    before = {key for key in store.list("pretrains/") if UNUSED in key and "lease" not in key}
+    assert collect_garbage(Remade(tmp_path / "store"), [unused]) == []
+    assert before <= set(store.list("pretrains/"))
+
+
+def test_a_failure_is_listed_with_its_reason_until_it_is_retried(store: DirectoryStore) -> None:
+    put_json(store, layout.pretrain(SECOND, "failed.json"), {"reason": "loss is not finite"})
+    shown = ss3d(store, "pretrains", "show", "bb")
+    assert "failed: loss is not finite" in shown
+    assert "failed: loss is not finite" in ss3d(store, "pretrains", "list")
+    assert not find_shared(store, "bb").is_garbage
+    assert json.loads(ss3d(store, "pretrains", "retry", "bb", "--json"))["key"] == SECOND
+    assert find_shared(store, "bb").state == "unfinished"
+    with pytest.raises(RefusedError, match="is unfinished; only what failed"):
+        retry_failed(store, find_shared(store, "bb"))
+
+
+def test_the_export_of_an_attempt_that_lost_goes_and_the_one_that_is_read_stays(
+    store: DirectoryStore, tmp_path: Path
+) -> None:
+    store.delete(layout.pretrain(FIRST, "manifest.json"))
+    for attempt in ("a1", "a2"):
+        put_files(store, layout.pretrain(FIRST, "checkpoint", attempt))
+    named = {"checkpoint": "checkpoint/a2", "epochs": "epochs.json"}
+    put_json(store, layout.pretrain(FIRST, "manifest.json"), named)
+    assert find_shared(store, FIRST).unread_bytes > 2000  # of a1, and of before attempts had names
+    planned = json.loads(ss3d(store, "pretrains", "gc", "--json"))
+    assert planned["bytes"] > 2000 + find_shared(store, FIRST).unread_bytes
+    ss3d(store, "pretrains", "gc", "--yes")
+    left = list(store.list(layout.pretrain(FIRST, "checkpoint") + "/"))
+    assert {key.split("/")[4] for key in left} == {"a2"}
+    assert find_shared(store, FIRST).unread_bytes == 0
+    assert read_states(store, "one", tmp_path / "read") == 7
 
 
 def test_an_unreadable_spec_keeps_everything(store: Store) -> None:

@@ -33,7 +33,7 @@ def stored(path: Path) -> list[FrozenTrial]:
 
 
 def test_a_running_trial_is_told_once(path: Path) -> None:
-    journal = Journal(path, "s", "minimize")
+    journal = Journal(path, "s", ["minimize"])
     journal.agree([])
     journal.start(0, trial(TrialState.RUNNING, 0.5))
     journal.start(0, trial(TrialState.RUNNING, 0.5))
@@ -45,14 +45,14 @@ def test_a_running_trial_is_told_once(path: Path) -> None:
 
 
 def test_a_journal_that_disagrees_is_written_anew(path: Path) -> None:
-    journal = Journal(path, "s", "minimize")
+    journal = Journal(path, "s", ["minimize"])
     journal.agree([])
     journal.start(0, trial(TrialState.RUNNING, 0.1))
     truth = [trial(TrialState.COMPLETE, 0.2, 1.0), trial(TrialState.RUNNING, 0.3)]
-    assert Journal(path, "s", "minimize").agree(truth) == 1
+    assert Journal(path, "s", ["minimize"]).agree(truth) == 1
     assert [t.params["x"] for t in stored(path)] == [0.2, 0.3]
     ids = [t._trial_id for t in stored(path)]
-    assert Journal(path, "s", "minimize").agree(truth) == 1
+    assert Journal(path, "s", ["minimize"]).agree(truth) == 1
     assert [t._trial_id for t in stored(path)] == ids
 
 
@@ -61,7 +61,7 @@ def test_a_damaged_journal_is_moved_aside_and_written_anew(
     path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_bytes(damage)
-    journal = Journal(path, "s", "minimize")
+    journal = Journal(path, "s", ["minimize"])
     assert journal.agree([trial(TrialState.COMPLETE, 0.2, 1.0)]) == 1
     journal.start(1, trial(TrialState.RUNNING, 0.3))
     assert [t.params["x"] for t in stored(path)] == [0.2, 0.3]
@@ -73,7 +73,7 @@ def test_a_damaged_journal_is_moved_aside_and_written_anew(
 def test_a_journal_that_breaks_later_is_left_alone_with_one_warning(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    journal = Journal(path, "s", "minimize")
+    journal = Journal(path, "s", ["minimize"])
     journal.agree([])
     path.unlink()
     path.mkdir()
@@ -86,7 +86,7 @@ def test_a_journal_that_breaks_later_is_left_alone_with_one_warning(
 
 def test_a_journal_that_cannot_be_written_at_all_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    journal = Journal(tmp_path / "file" / "optuna.journal", "s", "minimize")
+    journal = Journal(tmp_path / "file" / "optuna.journal", "s", ["minimize"])
     assert journal.agree([trial(TrialState.COMPLETE, 0.2, 1.0)]) == 0
 
 
@@ -94,7 +94,7 @@ def test_a_study_is_read_and_forgotten_and_others_stay(path: Path) -> None:
     assert read_trials(path, "s") is None
     assert not forget_study(path, "s")
     for name in ("s", "other"):
-        Journal(path, name, "minimize").agree([trial(TrialState.COMPLETE, 0.2, 1.0)])
+        Journal(path, name, ["minimize"]).agree([trial(TrialState.COMPLETE, 0.2, 1.0)])
     assert [t.value for t in read_trials(path, "s") or ()] == [1.0]
     assert forget_study(path, "s")
     assert not forget_study(path, "s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +17,7 @@ from ss3d.study.live import Snapshot, take_snapshot, why_ended
 from ss3d.study.rungs import NeverStop
 from ss3d.study.space import parse_space
 from ss3d.study.toml_lines import TomlFile
+from ss3d.trial.dominance import Outcome
 from ss3d.trial.records import EpochReport, Phase, SharedRecord
 
 HOUR_S = 3600.0
@@ -130,7 +132,7 @@ def test_a_plateau_is_that_of_the_stratum_that_became_better_last() -> None:
     ]
     flat = []
     for spec, value in zip(specs, (5.0, None, 6.0, 4.0, 4.5, None, None), strict=True):
-        ledger.finish(spec, value)
+        ledger.finish(spec, None if value is None else Outcome((value,)))
         flat.append(ledger.spent([]).flat_for)
     assert flat == [0, 0, 0, 0, 0, 0, 1]
     assert (ledger.spent([]).best, ledger.spent([]).best_trial) == (4.0, "t00003")
@@ -138,9 +140,9 @@ def test_a_plateau_is_that_of_the_stratum_that_became_better_last() -> None:
 
 def test_what_is_no_number_is_no_best() -> None:
     board, ledger, _ = make("")
-    ledger.finish(seal(board, 0), float("nan"))
+    ledger.finish(seal(board, 0), Outcome((math.nan,), math.inf))
     assert ledger.spent([]).best is None
-    ledger.finish(seal(board, 1), 5.0)
+    ledger.finish(seal(board, 1), Outcome((5.0,)))
     assert ledger.spent([]).best_trial == "t00001"
 
 

@@ -6,13 +6,16 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from ss3d.errors import ConfigError
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.parameter import IntRange, Parameter
-from ss3d.study.proposals import Proposal, frozen_trial, propose
+from ss3d.study.proposals import Proposal, propose
 from ss3d.study.space import Space, parse_space
 from ss3d.study.toml_lines import TomlFile
+from ss3d.trial.objectives import objectives_of
 from ss3d.trial.records import EpochReport, TrialResult, TrialSpec, TrialStatus
 
 METRIC = "val/cd_l1"
+OBJECTIVES = objectives_of({})
 TEXT = """
 strata = ["data.labeled_ratio"]
 [study]
@@ -54,7 +57,7 @@ def seal(space: Space, number: int, proposal: Proposal) -> TrialSpec:
         params=proposal.params,
         distributions=proposal.distributions,
         stratum=space.stratum(number),
-        config=space.base.override(proposal.params),
+        config=space.configure(proposal.params),
         pretrain_key="k",
         code_version="c",
         data_hash="d",
@@ -93,7 +96,7 @@ def run(space: Space, count: int) -> list[TrialSpec]:
         value = abs(spec.params["semi.aug_strength"] - 0.7) + spec.params["data.labeled_ratio"]
         result = finish(spec, "pruned" if number % 3 == 2 else "complete", 9.0, value + 0.1, value)
         specs.append(TrialSpec.from_json(spec.to_json()))
-        history.append(frozen_trial(specs[-1], TrialResult.from_json(result.to_json()), METRIC))
+        history.append(frozen_trial(specs[-1], TrialResult.from_json(result.to_json()), OBJECTIVES))
     return specs
 
 
@@ -120,9 +123,9 @@ def test_log1m_is_uniform_in_the_logarithm_of_what_is_left(space: Space) -> None
 def test_trials_of_other_strata_do_not_matter(space: Space) -> None:
     first = run(space, 12)
     own = [finish(spec, "complete", 1.0, 2.0) for spec in first]
-    history = [frozen_trial(s, r, METRIC) for s, r in zip(first, own, strict=True)]
+    history = [frozen_trial(s, r, OBJECTIVES) for s, r in zip(first, own, strict=True)]
     other = [
-        frozen_trial(spec, finish(spec, "complete", 1.0, 99.0 - n), METRIC) if n % 2 else trial
+        frozen_trial(spec, finish(spec, "complete", 1.0, 99.0 - n), OBJECTIVES) if n % 2 else trial
         for n, (spec, trial) in enumerate(zip(first, history, strict=True))
     ]
     assert propose(space, history, 12).params == propose(space, other, 12).params
@@ -131,30 +134,32 @@ def test_trials_of_other_strata_do_not_matter(space: Space) -> None:
 
 def test_running_trials_are_seen(space: Space) -> None:
     specs = run(space, 12)
-    history = [frozen_trial(s, finish(s, "complete", 1.0, 2.0), METRIC) for s in specs[:8]]
-    live = [frozen_trial(spec, None, METRIC) for spec in specs[8:]]
+    history = [frozen_trial(s, finish(s, "complete", 1.0, 2.0), OBJECTIVES) for s in specs[:8]]
+    live = [frozen_trial(spec, None, OBJECTIVES) for spec in specs[8:]]
     assert {trial.state for trial in live} == {TrialState.RUNNING}
     assert propose(space, history + live, 12).params != propose(space, history, 12).params
 
 
 def test_optuna_knows_failed_pruned_and_complete(space: Space) -> None:
     spec = run(space, 1)[0]
-    failed = frozen_trial(spec, finish(spec, "failed"), METRIC)
-    pruned = frozen_trial(spec, finish(spec, "pruned", 9.0, 3.0, 2.5), METRIC)
+    failed = frozen_trial(spec, finish(spec, "failed"), OBJECTIVES)
+    pruned = frozen_trial(spec, finish(spec, "pruned", 9.0, 3.0, 2.5), OBJECTIVES)
     assert (failed.state, failed.value) == (TrialState.FAIL, None)
     assert (pruned.state, pruned.value) == (TrialState.PRUNED, 2.5)
     assert pruned.intermediate_values == {1: 3.0, 2: 2.5}  # epoch 0 is the pretrained value
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsgaii", "nsgaiii", "qmc"])
 def test_values_that_do_not_fit_are_asked_again_and_the_same_way(sampler: str) -> None:
     text = f'[base]\npreset = "tiny"\n[sampler]\nname = "{sampler}"\n'
     unchecked = replace(
         parse_space(TomlFile(text, "x.toml"), "x"),
-        parameters=(Parameter("model.num_heads", IntRange(1, 8)),),
+        parameters=(Parameter("model.num_heads", IntRange(1, 64)),),
     )
     found = [propose(unchecked, [], number) for number in range(12)]
-    assert {proposal.params["model.num_heads"] for proposal in found} <= {1, 2, 4, 8}
+    heads = {proposal.params["model.num_heads"] for proposal in found}
+    assert heads <= {1, 2, 4, 8, 16, 32}
+    assert len(heads) > 2
     assert found == [propose(unchecked, [], number) for number in range(12)]
 
 

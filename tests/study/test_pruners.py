@@ -20,6 +20,7 @@ from optuna.pruners import (
 
 from ss3d.store.layout import trial_id
 from ss3d.study.brackets import Hyperband, num_brackets
+from ss3d.study.paired import PairedTest
 from ss3d.study.rungs import (
     Curve,
     Decision,
@@ -38,6 +39,7 @@ RULES = [
     Hyperband(first_rung=2, factor=2, epochs=EPOCHS, seed=7),
     MedianRule(first_rung=2, min_trials=1),
     Patience(first_rung=2, epochs=1, min_delta=0.0),
+    PairedTest(first_rung=2, factor=2, epochs=EPOCHS, min_trials=2, alpha=0.05),
 ]
 
 smooth = st.floats(0, 100, allow_nan=False)
@@ -70,6 +72,15 @@ def replays(draw: st.DrawFn, values: st.SearchStrategy[float]) -> Replay:
     return Replay(curves, turns)
 
 
+def on_models(value: float) -> tuple[float, ...]:
+    """Return values of single models of this mean: a trial is as much worse on each."""
+    return tuple(value + offset for offset in (-1.0, 0.0, 1.0))
+
+
+def make_curve(values: dict[int, float], is_complete: bool = False) -> Curve:
+    return Curve(values, is_complete, {epoch: on_models(v) for epoch, v in values.items()})
+
+
 def decisions(rule: Rule, replay: Replay) -> dict[tuple[int, int], Decision | None]:
     """Return what is decided, by trial and epoch, as a study goes on with it."""
     known: dict[str, dict[int, float]] = {}
@@ -81,12 +92,12 @@ def decisions(rule: Rule, replay: Replay) -> dict[tuple[int, int], Decision | No
             trial = trial_id(number)
             own = known.setdefault(trial, {})
             own[epoch] = value
-            curves[trial] = Curve(own)
+            curves[trial] = make_curve(own)
             decision = found[number, epoch] = rule.decide(curves, trial, epoch)
             if decision and decision.stop:
                 stopped.add(number)
             elif epoch == EPOCHS:
-                curves[trial] = Curve(own, is_complete=True)
+                curves[trial] = make_curve(own, is_complete=True)
     return found
 
 
@@ -136,12 +147,13 @@ def test_hyperband_is_optuna_s_in_a_study_named_as_the_seed(factor: int, replay:
     assert ours == optuna_stops(HyperbandPruner(2, EPOCHS, factor), replay)
 
 
+@pytest.mark.parametrize("min_trials", [1, 3])
 @settings(deadline=None, max_examples=15)
 @given(replay=replays(st.one_of(smooth, coarse)))
-def test_the_median_is_optuna_s(replay: Replay) -> None:
+def test_the_median_is_optuna_s(min_trials: int, replay: Replay) -> None:
     """Without values that are no numbers: Optuna counts such trials for the least number."""
-    ours = stops(decisions(MedianRule(first_rung=2, min_trials=1), replay))
-    pruner = MedianPruner(n_startup_trials=1, n_warmup_steps=2)
+    ours = stops(decisions(MedianRule(first_rung=2, min_trials=min_trials), replay))
+    pruner = MedianPruner(n_startup_trials=min_trials, n_warmup_steps=2)
     assert ours == optuna_stops(pruner, replay)
 
 
@@ -193,12 +205,12 @@ def test_a_decision_depends_on_the_curves_and_not_on_their_order(
     rule: Rule, replay: Replay, data: st.DataObject
 ) -> None:
     curves = {
-        trial_id(number): Curve(dict(enumerate(values, start=1)), number % 2 == 0)
+        trial_id(number): make_curve(dict(enumerate(values, start=1)), number % 2 == 0)
         for number, values in enumerate(replay.values)
     }
     shuffled = dict(data.draw(st.permutations(list(curves.items()))))
     backwards = {
-        trial: Curve(dict(reversed(curve.values.items())), curve.is_complete)
+        trial: make_curve(dict(reversed(curve.values.items())), curve.is_complete)
         for trial, curve in shuffled.items()
     }
     for trial in curves:

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import pytest
 
 from ss3d.errors import ConfigError
+from ss3d.store.layout import trial_id
 from ss3d.study.parameter import IntRange
+from ss3d.study.pruners import make_rule
+from ss3d.study.rungs import Curve
 from ss3d.study.sharing import count_shared, keyed_ranges
-from ss3d.study.soundness import late_teacher
+from ss3d.study.soundness import late_teacher, longest_phase
 from ss3d.study.space import Space, derive_seeds, load_space, parse_space
+from ss3d.study.stored import stored_space
 from ss3d.study.toml_lines import TomlFile
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
@@ -17,6 +22,7 @@ BASE = '[base]\npreset = "tiny"\n'
 EMA = '[parameters."semi.ema_decay"]\ntype = "float"\nlow = 0.9\nhigh = 0.99\nscale = "log1m"\n'
 HEADS = '[parameters."model.num_heads"]\ntype = "int"\nlow = 1\nhigh = 8\n'
 BACKBONES = '[parameters."model.backbone"]\ntype = "categorical"\nchoices = ["resnet50", "cnn"]\n'
+NUM_VAL = '[parameters."data.num_val_models"]\ntype = "categorical"\nchoices = [8, 16]\n'
 MODES = '[parameters."semi.bn_mode"]\ntype = "categorical"\nchoices = ["train", "frozen"]\n'
 
 
@@ -29,6 +35,20 @@ def test_every_shipped_space_is_valid(path: Path) -> None:
     space = load_space(path)
     assert space.parameters
     assert keyed_ranges(space, "pretrain") == []
+
+
+@pytest.mark.parametrize("path", sorted(SPACES.glob("*.toml")), ids=lambda path: path.stem)
+def test_no_shipped_space_compares_before_a_quarter_of_the_phase(path: Path) -> None:
+    """Before that the teacher, an average over steps, can hardly matter."""
+    space = load_space(path)
+    rule = make_rule(space)
+    phase = longest_phase(space.design.varied(space.base), space.parameters)
+    early = range(1, math.ceil(phase / 4))
+    curves = {trial_id(n): Curve(dict.fromkeys(range(1, phase + 1), float(n))) for n in range(30)}
+    assert not any(rule.decide(curves, trial, epoch) for trial in curves for epoch in early)
+    if path.stem == "paper":
+        first = math.ceil(phase / 4)
+        assert any(rule.decide(curves, trial, first) for trial in curves)
 
 
 def test_a_file_says_what_is_fixed_and_what_varies() -> None:
@@ -114,6 +134,25 @@ def test_a_seed_in_the_base_stays() -> None:
             "use asha",
         ),
         (
+            BASE + '[pruner]\nname = "paired"\n[objective]\nmetric = "val/f_score"\n'
+            'direction = "maximize"\n' + EMA,
+            "x.toml:4: pruner.name: got 'paired', which compares val/cd_l1 to minimize, with the "
+            "objective val/f_score to maximize; change it or use asha",
+        ),
+        (
+            BASE + '[pruner]\nname = "paired"\nalpha = 0.5\n' + EMA,
+            "x.toml:5: pruner.alpha: got 0.5, expected less than 0.5",
+        ),
+        (
+            BASE + 'semi.epochs = 8\n[pruner]\nname = "paired"\nfirst_rung = 8\n' + EMA,
+            "x.toml:6: pruner.first_rung: got 8, expected less than semi.epochs = 8",
+        ),
+        (
+            BASE + '[pruner]\nname = "paired"\n' + NUM_VAL,
+            'x.toml:5: parameters."data.num_val_models": trials of the paired test must share '
+            "their models; fix it or name it in strata",
+        ),
+        (
             BASE + '[pruner]\nname = "patience"\nmin_delta = -0.1\n' + EMA,
             "x.toml:5: pruner.min_delta: got -0.1, expected greater than or equal to 0",
         ),
@@ -123,7 +162,8 @@ def test_a_seed_in_the_base_stays() -> None:
         ),
         (
             BASE + '[sampler]\nname = "gpp"\n' + EMA,
-            "x.toml:3: sampler: got name 'gpp', expected 'tpe', 'random'",
+            "x.toml:3: sampler: got name 'gpp', expected 'tpe', 'random', "
+            "'gp', 'nsgaii', 'nsgaiii', 'qmc', 'grid'",
         ),
         (
             BASE + "[budget]\ntrials = 0\n" + EMA,
@@ -162,7 +202,8 @@ def test_a_seed_in_the_base_stays() -> None:
             '[objective]\nmetric = "val/cdl1"\n' + BASE + EMA,
             "x.toml:2: objective.metric: got 'val/cdl1', expected one of val/cd_l1, "
             "val/cd_l1_sum, val/cd_l1_category_mean, val/cd_l1_teacher, val/gain, "
-            "val/cd_pred_to_gt, val/cd_gt_to_pred, val/cd_l2, val/f_score; "
+            "val/cd_pred_to_gt, val/cd_gt_to_pred, val/cd_l2, val/f_score, model/parameters, "
+            "system/latency_ms, system/memory_mib, system/epoch_s; "
             "did you mean val/cd_l1?",
         ),
         (
@@ -233,3 +274,11 @@ def test_a_continuous_parameter_of_pretraining_is_noticed() -> None:
     space = parse(BASE + '[parameters."pretrain.lr"]\ntype = "float"\nlow = 1e-4\nhigh = 1e-2\n')
     assert count_shared(space, "pretrain") is None
     assert keyed_ranges(space, "pretrain") == ["pretrain.lr"]
+
+
+def test_a_stored_space_keeps_the_keywords_it_began_with() -> None:
+    space = parse(BASE + EMA)
+    pinned = space.sampler.model_dump() | {"n_startup_trials": 4}
+    spec = {"name": "x", "seed": 0, "space": space.text, "sampler": pinned}
+    assert stored_space(spec).sampler.model_dump() == pinned
+    assert stored_space(spec).pruner == space.pruner

@@ -47,8 +47,8 @@ def store(tmp_path: Path) -> DirectoryStore:
 def listen(board: Board, store: DirectoryStore, since: float = 0.0) -> bool:
     """Listen once, as a session that ends at once; return whether it is to end."""
     interrupted = threading.Event()
-    listener = StopListener(board, store, "x", interrupted.set)
-    listener.start(since)
+    listener = StopListener(board, store, "x", since, interrupted.set)
+    listener.start()
     listener.close(10)
     assert listener.failure is None
     return interrupted.is_set()
@@ -194,11 +194,11 @@ def test_the_command_waits_until_nobody_runs_the_study(
         left.set()
         lease.release()
 
-    listener = StopListener(board_with(1), store, "x", leave)
+    listener = StopListener(board_with(1), store, "x", 0.0, leave)
     now = CliRunner().invoke(app, [*arguments, "--no-wait"])
     assert "study x: asked to stop; `ss3d search --name x --resume` goes on" in now.output
     assert not left.is_set()
-    listener.start(0.0)
+    listener.start()
     lease = take_lease(store, LEASE, "study x") if left.is_set() else lease
     told = CliRunner().invoke(app, arguments)
     listener.close(10)

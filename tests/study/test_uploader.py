@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import json
 import shutil
 import threading
 import time
@@ -7,12 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from test_board import make_board
+from typer.testing import CliRunner
 
+from ss3d.cli.live_table import draw
+from ss3d.cli.main import app
 from ss3d.errors import CheckpointError, ConflictError, ServiceError
 from ss3d.store.bundle import bundle_exists
 from ss3d.store.directory import DirectoryStore
+from ss3d.study.live import take_snapshot
 from ss3d.study.patience import GaveUpError, patiently, put_once
-from ss3d.study.spool import Entry, Spool
+from ss3d.study.spool import Entry, Spool, Waiting, waiting_in
+from ss3d.study.spool_watch import SpoolWatch
 from ss3d.study.uploader import Uploader, checkpoints, drain, send
 
 
@@ -172,13 +181,55 @@ def test_a_kill_while_a_sent_entry_is_removed_sends_no_half_of_it_again(
     assert (Path(store.address) / "a" / "best" / "data.txt").read_text() == "x"
 
 
-def test_a_shared_bundle_is_put_once(tmp_path: Path, store: AwayStore) -> None:
-    files = tmp_path / "f"
-    files.mkdir()
-    for text in ("one", "two"):
-        (files / "x").write_text(text)
-        send(store, Entry("j", "shared", "pretrains/k/checkpoint"), files)
-    assert (Path(store.address) / "pretrains" / "k" / "checkpoint" / "x").read_text() == "one"
+def test_how_much_waits_and_since_when(tmp_path: Path, store: AwayStore) -> None:
+    spool, before = Spool(tmp_path / "cache", store.address, limit_bytes=10), time.time()
+    assert waiting_in(tmp_path / "nothing") == waiting_in(spool.root) == Waiting(0, None)
+    submit(spool, Entry("s.t00000", "file", "a"), "x" * 6)
+    middle = time.time()
+    submit(spool, Entry("s.t00001", "file", "b"), "x" * 4)
+    assert spool.why_full() == ""
+    submit(spool, checkpoint(1), "x" * 100)
+    submit(spool, checkpoint(2), "x" * 3)  # replaces the one before
+    waiting = waiting_in(spool.root)
+    assert waiting.num_bytes == 13
+    assert waiting.since is not None
+    assert before <= waiting.since <= middle
+    assert "GiB wait for the store since 20" in spool.why_full()
+    first, _ = next(spool.claim())
+    assert waiting_in(spool.root) == waiting  # it is on its way
+    spool.refuse(first, "bad key")
+    assert waiting_in(spool.root).num_bytes == 7
+
+
+def test_status_and_the_table_say_that_the_spool_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    objective = {"metric": "val/cd_l1", "direction": "minimize"}
+    tree = {"budget": {"trials": 1}, "objective": objective}
+    store.put_new("studies/s/study.json", json.dumps(tree).encode())
+    spool = Spool(tmp_path / "cache", store.address, limit_bytes=2**30 * 1e-9)
+    board = make_board()
+    watch = SpoolWatch(board, spool)
+    watch.start()
+
+    def status() -> str:
+        words = ["status", "s", "--home", str(tmp_path)]
+        return CliRunner().invoke(app, words, catch_exceptions=False).stdout
+
+    monkeypatch.setenv("SS3D_SPOOL_GIB", "1e-9")
+    assert "spool" not in status()
+    submit(spool, checkpoint(1), "x" * 100)
+    assert f"training pauses: {spool.why_full()}" in status().replace("\n", " ")
+    deadline = time.monotonic() + 10
+    while not board.paused:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    watch.close()
+    assert watch.failure is None
+    console = Console(width=300, file=io.StringIO())
+    console.print(draw(take_snapshot(board, 0.0, 0), "s", "val/cd_l1"))
+    assert f"training pauses: {spool.why_full()}" in console.file.getvalue()
 
 
 def test_nobody_waits_for_an_uploader_that_ended(

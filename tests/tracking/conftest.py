@@ -27,17 +27,17 @@ def store(settings: Settings) -> DirectoryStore:
 
 
 @pytest.fixture
-def put_trial(store: DirectoryStore, tmp_path: Path) -> Callable[[TrialRecord], None]:
+def put_trial(store: DirectoryStore, tmp_path: Path) -> Callable[..., None]:
     """Write a trial into the store as the driver would, with best weights if it is complete."""
 
-    def put(record: TrialRecord) -> None:
+    def put(record: TrialRecord, cd_l1: float = 10.5) -> None:
         spec = record.spec
         if store.get(layout.study("demo", "study.json")) is None:
             store.put_new(layout.study("demo", "study.json"), json.dumps(STUDY_SPEC).encode())
         store.put_new(layout.trial("demo", spec.trial, "spec.json"), spec.to_json())
         if record.state == "complete":
             best = tmp_path / f"best-{spec.trial}"
-            write_best(best, spec.config, seed=layout.trial_number(spec.trial))
+            write_best(best, spec.config, layout.trial_number(spec.trial), cd_l1)
             put_bundle(store, layout.trial("demo", spec.trial, "best"), best)
         if record.result is not None:
             store.put_new(layout.trial("demo", spec.trial, "result.json"), record.result.to_json())

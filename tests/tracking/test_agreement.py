@@ -21,12 +21,13 @@ from ss3d.store import layout
 from ss3d.store.bundle import put_bundle
 from ss3d.store.directory import DirectoryStore
 from ss3d.store.lease import take_lease
+from ss3d.study.frozen import frozen_trial
 from ss3d.study.journal import Journal, forget_study
-from ss3d.study.proposals import frozen_trial
 from ss3d.study.recorder import decision_key
 from ss3d.tracking.resync import sync
 from ss3d.tracking.run_index import list_runs
 from ss3d.trial.history import load_study_record
+from ss3d.trial.objectives import objectives_of
 from ss3d.trial.records import TrialRecord, TrialSpec
 
 TRIALS = (make_trial(0, "complete"), make_trial(1, "pruned", epochs=3, reason="asha"))
@@ -54,8 +55,8 @@ def agreed_home(migrated_database: Path, tmp_path_factory: pytest.TempPathFactor
     put_json(store, layout.pretrain(pretrain.key, "manifest.json"), {"key": pretrain.key})
     sync(store, settings, "demo")
     trials = load_study_record(store, "demo").trials
-    journal = Journal(settings.study_journal, "demo", "minimize")
-    journal.agree([frozen_trial(t.spec, t.result, "val/cd_l1") for t in trials])
+    journal = Journal(settings.study_journal, "demo", ["minimize"])
+    journal.agree([frozen_trial(t.spec, t.result, objectives_of({})) for t in trials])
     return settings.home
 
 
@@ -149,9 +150,9 @@ def spoil_best(settings: Settings, store: DirectoryStore) -> None:
 
 
 def spoil_journal(settings: Settings, store: DirectoryStore) -> None:
-    journal = Journal(settings.study_journal, "demo", "minimize")
+    journal = Journal(settings.study_journal, "demo", ["minimize"])
     other = make_trial(0, "failed")
-    journal.agree([frozen_trial(sealed(other), other.result, "val/cd_l1")])
+    journal.agree([frozen_trial(sealed(other), other.result, objectives_of({}))])
 
 
 def spoil_missing_journal(settings: Settings, store: DirectoryStore) -> None:

@@ -214,7 +214,7 @@ def test_sync_rebuilds_a_study_from_the_store(
         "shared": 0,
         "runs": 3,
         "epochs": 6,
-        "files": 11,
+        "files": 14,
         "problems": {},
     }
     again = sync(store, settings, "demo")
@@ -321,3 +321,34 @@ def test_sync_shows_a_pretraining_that_failed(
     (run,) = [run for run in all_runs(client) if run.data.tags["ss3d.kind"] == "pretrain"]
     assert run.info.status == "FAILED"
     assert run.data.tags["ss3d.state"] == "failed"
+
+
+def test_the_parent_run_has_the_page_and_the_figures_of_a_study(
+    settings: Settings, store: DirectoryStore, put_trial: PutTrial, client: MlflowClient
+) -> None:
+    put_trial(make_trial(0, "complete"))
+    put_trial(make_trial(1, "pruned", epochs=2))
+    sync(store, settings, "demo")
+    (run,) = (run for run in all_runs(client) if run.data.tags["ss3d.kind"] == "study")
+    assert files_below(client, run.info.run_id) == {
+        "report.html",
+        "figures/cost.png",
+        "figures/history.png",
+    }
+    path = client.download_artifacts(run.info.run_id, "report.html", str(settings.home))
+    assert "t00000" in Path(path).read_text()
+
+    put_trial(make_trial(2, "complete", value=11.0))
+    sync(store, settings, "demo")
+    path = client.download_artifacts(run.info.run_id, "report.html", str(settings.home))
+    assert "t00002" in Path(path).read_text()
+
+
+def test_a_study_that_runs_has_no_figures_yet(
+    settings: Settings, store: DirectoryStore, put_trial: PutTrial, client: MlflowClient
+) -> None:
+    put_trial(make_trial(0, "complete"))
+    with take_lease(store, layout.study("demo", "driver.lease"), "study demo"):
+        sync(store, settings, "demo")
+    (run,) = (run for run in all_runs(client) if run.data.tags["ss3d.kind"] == "study")
+    assert files_below(client, run.info.run_id) == set()

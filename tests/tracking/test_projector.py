@@ -11,8 +11,9 @@ from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.tracking.projector import Projector
+from ss3d.tracking.resync import sync
 from ss3d.tracking.run_index import trial_run_ids
-from ss3d.trial.records import TrialRecord
+from ss3d.trial.records import StudyRecord, TrialRecord
 
 PutTrial = Callable[[TrialRecord], None]
 
@@ -42,6 +43,23 @@ def test_everything_given_is_written_when_it_closes(
         "pretrain": "FINISHED",
         "t00000": "FINISHED",
     }
+
+
+def test_the_page_of_a_finished_study_is_written_once(
+    settings: Settings, store: DirectoryStore, put_trial: PutTrial
+) -> None:
+    put_trial(make_trial(0, "complete"))
+    told: list[str] = []
+
+    def importances(study: StudyRecord) -> list[dict[str, object]]:
+        told.append(study.name)
+        return []
+
+    with Projector(settings, store, importances) as projector:
+        projector.study(STUDY_SPEC)
+        projector.trial(make_trial(0, "complete"))
+    assert told == ["demo"]
+    assert sync(store, settings, "demo")["files"] == 0
 
 
 def test_an_interrupted_study_is_shown_as_such_and_goes_on(

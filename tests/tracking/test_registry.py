@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ss3d.errors import CheckpointError, ConfigError, RefusedError
 from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
+from ss3d.tracking.ledger import Entry, read_ledger
 from ss3d.tracking.registry import promote, promote_directory, resolve_model
 from ss3d.tracking.served_model import load_model
 from ss3d.trial.records import TrialRecord
@@ -36,6 +36,7 @@ def test_promoting_twice_moves_champion_and_keeps_previous(
         "study": "demo",
         "trial": "t00000",
         "previous": None,
+        "repaired": [],
     }
     assert second == first | {"version": 2, "trial": "t00001", "previous": 1}
     client = MlflowClient(settings.tracking_uri)
@@ -48,11 +49,10 @@ def test_promoting_twice_moves_champion_and_keeps_previous(
     assert client.get_run(champion.run_id).data.tags["ss3d.trial"] == "demo/t00001"
     keys = list(store.list(layout.ledger("chairs") + "/"))
     assert [key.rsplit("/", 1)[1] for key in keys] == [
-        "000001-promote.json",
-        "000002-promote.json",
+        "000001.json",
+        "000002.json",
     ]
-    entry = json.loads(store.get(keys[1]).data)
-    assert {name: entry[name] for name in second} == second
+    assert read_ledger(store, "chairs").head.outcome([]) == second
 
 
 def test_the_registered_model_loads_and_predicts_without_pickle(
@@ -172,15 +172,26 @@ def test_the_second_of_two_promotions_at_once_is_refused(
 ) -> None:
     put_trial(make_trial(0, "complete"))
 
-    class Rival(DirectoryStore):
-        """A store in which somebody else writes the ledger entry just before us."""
+    rival = Entry(
+        action="promote",
+        at=1.0,
+        model="chairs",
+        version=7,
+        previous=None,
+        study="demo",
+        trial="t00009",
+    )
+
+    class Rivalry(DirectoryStore):
+        """A store in which somebody else writes the ledger's entry just before us."""
 
         def put_new(self, key: str, data: bytes) -> str:
             if "/ledger/" in key:
-                super().put_new(key, b"{}")
+                super().put_new(key, rival.to_json())
             return super().put_new(key, data)
 
-    with pytest.raises(RefusedError, match="another promotion came first"):
-        promote(Rival(Path(settings.store_address)), settings, "demo", None, "chairs")
-    with pytest.raises(ConfigError, match="no alias champion"):
+    with pytest.raises(RefusedError, match=r"came first: version 7 \(demo/t00009\) is champion"):
+        promote(Rivalry(Path(settings.store_address)), settings, "demo", None, "chairs")
+    assert read_ledger(store, "chairs").entries == (rival,)
+    with pytest.raises(ConfigError, match="no alias champion; its aliases: candidate = 1"):
         resolve_model(settings, "models:/chairs@champion")

@@ -33,6 +33,18 @@ def test_sample_and_category_means_differ_as_they_must():
     assert metrics["diversity"] == pytest.approx(100 * math.sqrt(3) * (1 + 2 + 1) / 3)
 
 
+@pytest.mark.parametrize(("count", "kept"), [(3, [0, 1, 2]), (256, range(256))])
+def test_up_to_256_models_are_all_in_the_sample(count, kept):
+    found = evaluation([float(n) for n in range(count)], ["a"] * count)
+    assert found.sample() == tuple(found.cd_l1.tolist()[n] for n in kept)
+
+
+def test_of_more_models_256_are_in_the_sample_evenly_spread():
+    found = evaluation([float(n) for n in range(1000)], ["a"] * 1000)
+    values = found.cd_l1.tolist()
+    assert found.sample() == tuple(values[n * 1000 // 256] for n in range(256))
+
+
 def test_a_value_that_is_not_finite_is_an_error():
     with pytest.raises(DivergedError, match="not finite"):
         evaluation([1.0, float("nan")], ["a", "a"]).metrics()

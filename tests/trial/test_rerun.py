@@ -1,9 +1,15 @@
 """What counts as a repeated trial: the metrics both sides have, and the weights."""
 
+import json
+import time
+from pathlib import Path
+
 import pytest
 
-from ss3d.trial.records import EpochReport
-from ss3d.trial.rerun import compare
+from ss3d.store import layout
+from ss3d.store.directory import DirectoryStore
+from ss3d.trial.records import EpochReport, TrialSpec
+from ss3d.trial.rerun import compare, record_verdict
 
 
 def report(epoch: int, digest: str = "a", **metrics: float) -> EpochReport:
@@ -60,3 +66,16 @@ def test_other_weights_are_never_bitwise(last: float, verdict: str):
 
 def test_runs_without_a_common_epoch_are_not_the_same():
     assert compare(ORIGINAL, [report(5, cd_l1=9.0)]).verdict == "differs"
+
+
+def test_verdicts_are_kept_beside_the_trial_the_newest_last(tmp_path: Path):
+    store, spec = DirectoryStore(tmp_path), TrialSpec.model_construct(study="s", trial="t00000")
+    keys = []
+    for again in (ORIGINAL, [report(0, cd_l1=9.0)], [report(0, cd_l1=7.0)]):
+        keys.append(record_verdict(store, spec, compare(ORIGINAL, again), "cpu"))
+        time.sleep(0.01)
+    assert list(store.list(layout.reruns("s", "t00000"))) == keys
+    found = [json.loads(blob.data) for key in keys if (blob := store.get(key))]
+    kept = [(one["verdict"], one["epochs"], one["device"]) for one in found]
+    assert kept == [("bitwise", 2, "cpu"), ("bitwise", 1, "cpu"), ("differs", 1, "cpu")]
+    assert found[2]["first_difference"]["rerun"] == 7.0

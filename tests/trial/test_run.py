@@ -10,6 +10,7 @@ from ss3d.errors import CheckpointError, DivergedError, RefusedError
 from ss3d.trial.checkpoint import load_state, save_state
 from ss3d.trial.directory import open_directory, train_in_directory
 from ss3d.trial.export import export_best, load_network
+from ss3d.trial.records import COST_METRICS, EpochReport
 from ss3d.trial.rerun import compare
 from ss3d.trial.run import run_trial
 from ss3d.trial.state import new_state, pretrained_state
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 
 def facts(reports):
     """Everything of a report that must repeat bit for bit."""
-    return [(r.phase, r.epoch, r.step, r.metrics, r.digest) for r in reports]
+    return [(r.phase, r.epoch, r.step, r.metrics, r.digest, r.per_model) for r in reports]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,24 @@ def test_epochs_come_in_order_and_epoch_zero_is_the_pretrained_value(unbroken, q
     assert zero.metrics["val/cd_l1"] == zero.metrics["val/cd_l1_teacher"] == best
     assert unbroken[-1].metrics["val/gain"] == best - unbroken[-1].metrics["val/cd_l1"]
     assert unbroken[-1].step == semi.steps
+
+
+def test_every_teacher_student_epoch_says_what_the_network_costs(unbroken, quick_config):
+    network = new_state(quick_config, None, CPU).student
+    size = sum(parameter.numel() for parameter in network.parameters())
+    assert {r.metrics["model/parameters"] for r in unbroken} == {size}
+    semi = [r for r in unbroken if r.phase == "semi"]
+    for name in COST_METRICS:
+        assert all(r.value(name) > 0 for r in semi), name
+    assert len({r.value("system/latency_ms") for r in semi}) == 1  # measured once
+
+
+def test_a_resumed_trial_repeats_the_latency_that_it_measured(quick_config, tiny_data, tmp_path):
+    state = new_state(quick_config, None, CPU)
+    reports = list(islice(run_trial(state, tiny_data), quick_config.pretrain.epochs + 2))
+    save_state(state, tmp_path / "checkpoint")
+    later = list(run_trial(load_state(tmp_path / "checkpoint", CPU), tiny_data))
+    assert later[-1].value("system/latency_ms") == reports[-1].value("system/latency_ms")
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4, 5])
@@ -114,6 +133,17 @@ def test_all_gradients_are_finite_and_the_teacher_follows(unbroken):
     assert all(r.metrics["train/grad_norm"] > 0 for r in semi)
     assert all(0 < r.metrics["train/teacher_distance"] < 0.1 for r in semi)
     assert all(r.metrics["train/loss_fp"] > 0 for r in semi)
+
+
+def test_teacher_student_epochs_carry_the_distance_of_each_validation_model(unbroken, tiny_data):
+    for report in unbroken:
+        if report.phase == "pretrain":
+            assert report.per_model == ()
+        else:
+            assert len(report.per_model) == len(tiny_data.validation)
+            mean = sum(report.per_model) / len(report.per_model)
+            assert mean == pytest.approx(report.metrics["val/cd_l1"], rel=1e-6)
+    assert EpochReport.from_json(unbroken[-1].to_json()) == unbroken[-1]
 
 
 def test_a_diverging_trial_says_so(quick_config, tiny_data):

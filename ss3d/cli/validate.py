@@ -1,0 +1,255 @@
+"""`ss3d validate`: whether a search space can be searched, and what that would cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from ss3d.cli.opening import (
+    DATA,
+    DeviceOption,
+    HomeOption,
+    StoreOption,
+    fetch_weights,
+    open_prepared,
+    pick_device,
+)
+from ss3d.cli.output import JsonFlag, console, emit, errors
+from ss3d.errors import ConfigError
+from ss3d.settings import load_settings
+from ss3d.store.layout import SHARED_KINDS
+
+if TYPE_CHECKING:
+    import torch
+
+    from ss3d.data.dataset import Dataset
+    from ss3d.report.predicted import Prediction
+    from ss3d.settings import Settings
+    from ss3d.study.planned import Planned
+    from ss3d.study.space import Space
+    from ss3d.trial.probe import Probe
+
+SpaceFile = Annotated[
+    Path, typer.Argument(help="Search space, e.g. search_spaces/quickstart.toml.")
+]
+_HOUR_S = 3600.0
+_PROBING_S = 12.0
+"""After so many seconds no other kind of configuration is measured."""
+
+
+def validate(
+    space: SpaceFile,
+    data: Annotated[str | None, typer.Option(help=DATA)] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Measure some steps on --data and predict the cost.")
+    ] = False,
+    trials: Annotated[int | None, typer.Option(min=1, help="Number of trials.")] = None,
+    slots: Annotated[
+        int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
+    ] = None,
+    device: DeviceOption = "auto",
+    home: HomeOption = None,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check a search space; with --probe, predict time and disk, with and without sharing.
+
+    The trials are those that the sampler would propose if it learned nothing.
+    The prediction is kept in the store: `ss3d cost` compares it with what
+    happened, and a search with a budget in hours begins with its speeds.
+
+    Examples:
+      ss3d validate search_spaces/paper.toml
+      ss3d validate search_spaces/quickstart.toml --data data/demo --probe --slots 2
+    """
+    from ss3d.study.planned import plan
+    from ss3d.study.sharing import count_shared, keyed_ranges
+    from ss3d.study.space import load_space
+
+    checked = load_space(space)
+    shared = {kind: count_shared(checked, kind) for kind in SHARED_KINDS}
+    planned = plan(checked, trials or checked.num_trials)
+    value: dict[str, Any] = {
+        "name": checked.name,
+        "trials": len(planned),
+        "parameters": [parameter.path for parameter in checked.parameters],
+        "strata": list(checked.strata),
+        **{f"{kind}s": count for kind, count in shared.items()},
+        **{f"{kind}s_unbounded_by": keyed_ranges(checked, kind) for kind in SHARED_KINDS},
+        "planned": _count(planned),
+        "prediction": None,
+        "budget": "",
+    }
+    prediction = None
+    if probe:
+        settings = load_settings(home=home, store=store)
+        place = _Place(settings, _open(data), _device(checked, device))
+        prediction = _predict(checked, planned, place, slots, quiet=as_json)
+        value["prediction"] = prediction.model_dump() | {"spent_s": prediction.spent_s}
+        value["budget"] = _why_nothing(checked, prediction)
+    emit(value, as_json, lambda: _say(checked, value, prediction))
+    if value["budget"]:
+        raise ConfigError(f"the budget allows no trial: {value['budget']}; raise [budget]")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a probe runs."""
+
+    settings: Settings
+    dataset: Dataset
+    device: torch.device
+
+
+def _open(data: str | None) -> Dataset:
+    if data is None:
+        raise ConfigError("validate --probe: say on which data set, by --data")
+    return open_prepared(data)
+
+
+def _device(space: Space, name: str) -> torch.device:
+    """Return the device that trials would use, if this machine has it."""
+    if name == "auto" and not space.resources.gpus:
+        name = "cpu"
+    device = pick_device(name)
+    if (device.type == "cuda") != (space.resources.gpus > 0):
+        errors.print(
+            Text(
+                f"note: measured on {device}, but [resources] gives a trial "
+                f"{space.resources.gpus:g} GPUs",
+                style="yellow",
+            )
+        )
+    return device
+
+
+def _count(planned: Sequence[Planned]) -> dict[str, int]:
+    """Return what can be said without training."""
+    pretrains = {one.pretrain: one.config.pretrain.steps for one in planned}
+    return {
+        "pretrains": len(pretrains),
+        "controls": len({one.control for one in planned if one.control}),
+        "pretrain_steps": sum(pretrains.values()),
+        "pretrain_steps_alone": sum(one.config.pretrain.steps for one in planned),
+        "semi_steps": sum(one.config.semi.steps for one in planned if one.config.semi.enabled),
+    }
+
+
+def _predict(
+    space: Space, planned: Sequence[Planned], place: _Place, slots: int | None, quiet: bool
+) -> Prediction:
+    """Measure, predict and keep the prediction; nothing is kept if it is interrupted."""
+    from ss3d.report.predicted import prediction_key, write_prediction
+    from ss3d.store.opening import open_store
+    from ss3d.study.machine import fitting_slots
+    from ss3d.study.planned import count_kinds
+    from ss3d.study.prediction import predict
+
+    kinds = count_kinds(planned)
+    probes: dict[str, Probe] = {}
+    started = time.monotonic()
+    for kind, one in track(kinds.items(), "measuring", console=errors, disable=quiet):
+        if not probes or time.monotonic() - started < _PROBING_S:
+            probes[kind] = _measure(one, place)
+    wanted = fitting_slots(space.resources, slots)
+    prediction = predict(planned, probes, wanted, place.device.type)
+    store = open_store(place.settings.store_address)
+    data_hash = place.dataset.manifest.content_hash
+    key = prediction_key(space.text, data_hash, len(planned))
+    write_prediction(store, key, prediction)
+    return prediction
+
+
+def _measure(one: Planned, place: _Place) -> Probe:
+    from ss3d.data.loader import load_data
+    from ss3d.trial.probe import probe
+
+    settings = place.settings
+    data = load_data(place.dataset, one.config.data, settings.cache_dir, place.device)
+    return probe(one.config, data, fetch_weights(one.config, settings), place.device)
+
+
+def _why_nothing(space: Space, prediction: Prediction) -> str:
+    """Return why the budget allows no trial; empty if it allows one."""
+    from ss3d.study.budget import Need, Spent, why_too_much
+
+    hours = prediction.first_s / _HOUR_S
+    nothing = Spent(hours=0.0, device_hours=0.0, best=None, best_trial="", flat_for=0)
+    return why_too_much(space.budget, nothing, Need(hours, _devices(space) * hours))
+
+
+def _devices(space: Space) -> float:
+    """Return the devices that one trial occupies, as budgets count them."""
+    return space.resources.gpus or space.resources.cpus
+
+
+def _say(space: Space, value: Mapping[str, Any], prediction: Prediction | None) -> None:
+    has_when = ["when"] if space.has_conditions else []
+    title = f"{space.name}: {value['trials']} trials"
+    table = Table("parameter", "range", *has_when, title=title)
+    for parameter in space.parameters:
+        conditions = [
+            f"{path} = {' or '.join(map(str, values))}" for path, values in parameter.when.items()
+        ]
+        when = [" and ".join(conditions)] if has_when else []
+        table.add_row(parameter.path, str(parameter.range), *when)
+    console.print(table)
+    for kind in SHARED_KINDS:
+        for path in value[f"{kind}s_unbounded_by"]:
+            text = f"{path} enters the key of a {kind}: every trial needs its own"
+            console.print(Text(f"warning: {text}", style="yellow"))
+    if len(space.strata) > 1:
+        console.print(f"strata: {len(space.strata)}")
+    for kind in SHARED_KINDS:
+        count, planned = value[f"{kind}s"], value["planned"][f"{kind}s"]
+        if count != 0:
+            most = "one per trial" if count is None else f"at most {count}"
+            console.print(f"{kind}s: {most}; about {planned} in {value['trials']} trials")
+    if prediction is not None:
+        _say_prediction(space, prediction)
+
+
+def _say_prediction(space: Space, prediction: Prediction) -> None:
+    from rich.box import SIMPLE_HEAD
+
+    from ss3d.report.leaderboard import duration
+    from ss3d.report.predicted import size
+
+    alone_s = prediction.alone_s + prediction.semi_s + prediction.control_s
+    unstopped_s = prediction.spent_s + prediction.unstopped_s - prediction.semi_s
+    plain_s = alone_s + prediction.unstopped_s - prediction.semi_s
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(f"predicted on {prediction.device}", no_wrap=True)
+    table.add_column("training time", justify="right", no_wrap=True)
+    for name, seconds in (
+        (f"pretraining ({prediction.pretrains})", prediction.pretrain_s),
+        (f"teacher-student ({prediction.trials})", prediction.semi_s),
+        (f"controls ({prediction.controls})", prediction.control_s),
+        ("all", prediction.spent_s),
+        ("without sharing", alone_s),
+        ("without stopping", unstopped_s),
+        ("without both", plain_s),
+    ):
+        table.add_row(name, duration(seconds), style="bold" if name == "all" else None)
+    console.print(table)
+    unit = "GPU" if space.resources.gpus else "CPU"
+    hours = _devices(space) * prediction.spent_s / _HOUR_S
+    for line in (
+        f"{unit}-hours {hours:.2g} · {duration(prediction.wall_s)} with {prediction.slots} at once "
+        f"· {plain_s / prediction.spent_s:.1f} × less than without sharing and stopping",
+        f"disk {size(prediction.total_bytes)}: {size(prediction.trial_bytes)} per trial, "
+        f"{size(prediction.pretrain_bytes)} per pretraining, {size(prediction.control_bytes)} per "
+        "control",
+        f"measured {prediction.kinds_measured} of {prediction.kinds} kinds of configurations; "
+        "taken for granted: full pretraining without patience, rungs that stop the share they aim "
+        "at, trials that do not slow each other down",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
