@@ -24,6 +24,7 @@ from ss3d.study.searcher import Heartbeat, JobSearcher, RungScheduler
 from ss3d.study.tables import Resources
 from ss3d.study.trainable import JobTrainable
 
+_WATCH_S = 5.0
 _OBJECT_STORE_BYTES = 100_000_000  # results are a few kB; Ray would take a third of the memory
 
 
@@ -39,6 +40,7 @@ def ray_session(settings: Settings, resources: Resources, slots: int | None) -> 
     Raises:
         ConfigError: not even one job fits.
         ServiceError: the cluster does not answer.
+        KeyboardInterrupt: SIGTERM came while Ray started.
     """
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     folder = tempfile.mkdtemp(prefix="ss3d-ray-", dir="/tmp" if os.name == "posix" else None)
@@ -57,6 +59,8 @@ def ray_session(settings: Settings, resources: Resources, slots: int | None) -> 
                 **options,
             )
         yield slots or resources.max_concurrent or _fitting(resources)
+    except SystemExit:  # Ray's own answer to SIGTERM while it starts
+        raise KeyboardInterrupt from None
     except ConnectionError as error:
         raise ServiceError(f"Ray at {settings.ray_address}: {error}") from error
     finally:
@@ -82,7 +86,7 @@ def run_jobs(
 
     Raises:
         KeyboardInterrupt: `interrupted` was set; running jobs die with the Ray session.
-        ServiceError: a job was lost for good, by nothing of its own; all can be resumed.
+        ServiceError: a job was lost for good, by nothing of its own, or Ray is; all can be resumed.
     """
     resources = board.space.resources
 
@@ -92,7 +96,8 @@ def run_jobs(
             raise KeyboardInterrupt
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(board.slots)
-    with tempfile.TemporaryDirectory(prefix="ss3d-tune-") as folder, _signals(interrupted):
+    tune_folder = tempfile.TemporaryDirectory(prefix="ss3d-tune-")
+    with tune_folder as folder, _signals(interrupted), _nodes_watched(board):
         tuner = tune.Tuner(
             tune.with_resources(
                 trainable or JobTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}
@@ -119,6 +124,31 @@ def run_jobs(
                 interrupted.set()  # nobody waits for a store that is away
                 raise ServiceError(f"{board.loss}; go on by --resume") from None
             raise
+
+
+@contextmanager
+def _nodes_watched(board: Board) -> Iterator[None]:
+    """Ask Ray now and then, in a thread, whether a node is left; Tune would wait for ever."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_WATCH_S):
+            try:
+                is_alive = any(node["Alive"] for node in ray.nodes())
+            except Exception as error:  # noqa: BLE001 - whatever it is, Ray does not answer
+                board.strand(f"Ray does not answer: {error!r}")
+                return
+            if not is_alive:
+                board.strand("Ray has no node left: its raylet was killed")
+                return
+
+    thread = threading.Thread(target=watch, name="node watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(_WATCH_S)
 
 
 @contextmanager
