@@ -267,12 +267,6 @@ class Board:
             self.loss = f"{job.name}: {reason}"
             self.changed.notify_all()
 
-    def strand(self, reason: str) -> None:
-        """Take the loss of all that could run a job: the session must end."""
-        with self.changed:
-            self.loss = self.loss or reason
-            self.changed.notify_all()
-
     def committed(self, trial: str, result: TrialResult) -> None:
         """Take note that a trial's result is in the store: the sampler may see it now."""
         with self.changed:

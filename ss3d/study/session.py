@@ -24,7 +24,6 @@ from ss3d.study.searcher import Heartbeat, JobSearcher, RungScheduler
 from ss3d.study.tables import Resources
 from ss3d.study.trainable import JobTrainable
 
-_WATCH_S = 5.0
 _OBJECT_STORE_BYTES = 100_000_000  # results are a few kB; Ray would take a third of the memory
 
 
@@ -96,8 +95,7 @@ def run_jobs(
             raise KeyboardInterrupt
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(board.slots)
-    tune_folder = tempfile.TemporaryDirectory(prefix="ss3d-tune-")
-    with tune_folder as folder, _signals(interrupted), _nodes_watched(board):
+    with tempfile.TemporaryDirectory(prefix="ss3d-tune-") as folder, _signals(interrupted):
         tuner = tune.Tuner(
             tune.with_resources(
                 trainable or JobTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}
@@ -124,31 +122,6 @@ def run_jobs(
                 interrupted.set()  # nobody waits for a store that is away
                 raise ServiceError(f"{board.loss}; go on by --resume") from None
             raise
-
-
-@contextmanager
-def _nodes_watched(board: Board) -> Iterator[None]:
-    """Ask Ray now and then, in a thread, whether a node is left; Tune would wait for ever."""
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(_WATCH_S):
-            try:
-                is_alive = any(node["Alive"] for node in ray.nodes())
-            except Exception as error:  # noqa: BLE001 - whatever it is, Ray does not answer
-                board.strand(f"Ray does not answer: {error!r}")
-                return
-            if not is_alive:
-                board.strand("Ray has no node left: its raylet was killed")
-                return
-
-    thread = threading.Thread(target=watch, name="node watch", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(_WATCH_S)
 
 
 @contextmanager
