@@ -88,7 +88,7 @@ def _say_decisions(title: str, decisions: list[dict[str, Any]]) -> None:
     notes = []
     for tree in decisions:
         d = Decision.from_tree({k: item for k, item in tree.items() if k != "schema"})
-        compared = (f"{d.value:.4f}", f"{d.cutoff:.4f}", str(d.rank), str(len(d.peers)))
+        compared = (f"{d.value:.4f}", f"{d.cutoff:.4f}", str(d.rank), str(d.num_peers))
         if d.front is not None:  # of several objectives or under constraints, places are compared
             compared = (f"front {d.front}", f"rank {d.cutoff:.0f}", *compared[2:])
         if d.rule == BY_USER:  # compares with no other trial

@@ -59,8 +59,9 @@ class Decision:
     """Worst value that goes on; of patience, what the value had to be better than."""
     rank: int
     """Place of the trial among all that were compared, from 1."""
-    peers: tuple[str, ...]
-    """The trials it was compared with, itself included."""
+    num_peers: int
+    """How many trials were compared, itself included. Naming them all would make every decision as
+    large as the study, and a study's decisions quadratic in its trials."""
     difference: Difference | None = None
     """To the best trial; of the paired test alone."""
     front: int | None = None
@@ -68,15 +69,18 @@ class Decision:
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Self:
-        """Read what `asdict` made of a decision, also of one that was stored without some fields.
+        """Read what `asdict` made of a decision.
+
+        Older decisions lack some fields, and name their peers.
 
         Raises:
             KeyError: a field is missing.
             TypeError: a field is unknown, or not of its type.
         """
         told = tree.get("difference")
-        difference = Difference(**told) if told else None
-        fields: dict[str, Any] = {**tree, "peers": tuple(tree["peers"]), "difference": difference}
+        fields: dict[str, Any] = {**tree, "difference": Difference(**told) if told else None}
+        if "peers" in fields:
+            fields["num_peers"] = len(fields.pop("peers"))
         return cls(**fields)
 
 
@@ -182,7 +186,7 @@ class Patience:
             value=value,
             cutoff=cutoff,
             rank=1,
-            peers=(trial,),
+            num_peers=1,
         )
 
 
@@ -214,7 +218,7 @@ def explain(decision: Decision) -> str:
             f"{start} at best in the last {epochs} epochs, had to be better than "
             f"{decision.cutoff:.4g}"
         )
-    rank = f"rank {decision.rank} of {len(decision.peers)}"
+    rank = f"rank {decision.rank} of {decision.num_peers}"
     unit = "" if decision.front is None else "rank "
     return f"{start}, {rank}, cutoff {unit}{decision.cutoff:.4g}"
 
@@ -237,7 +241,7 @@ def by_user(trial: str, epoch: int, value: float) -> Decision:
         epoch: the last one that counts; 0 if it has none.
         value: of the objective there.
     """
-    return Decision(True, BY_USER, epoch, value, cutoff=value, rank=1, peers=(trial,))
+    return Decision(True, BY_USER, epoch, value, cutoff=value, rank=1, num_peers=1)
 
 
 def at_epoch(epoch: int) -> str:
@@ -257,7 +261,7 @@ def compare(
         value=value,
         cutoff=cutoff,
         rank=1 + bisect.bisect_left(sorted(map(place, values.values())), place(value)),
-        peers=tuple(sorted(values)),
+        num_peers=len(values),
     )
 
 

@@ -17,11 +17,10 @@ from ss3d.study.recorder import decision_key
 from ss3d.study.rungs import Decision, Difference
 from ss3d.trial.records import TrialSpec
 
-PEERS = ("t00000", "t00001", "t00002")
-HALVING = Decision(False, "asha/2", 2, 9.5, 9.5, 1, PEERS)
+HALVING = Decision(False, "asha/2", 2, 9.5, 9.5, 1, 3)
 DIFFERENCE = Difference("t00001", 0.25, 0.125, 0.975, 0.001, 54)
-PAIRED = Decision(True, "paired", 4, 9.25, 9.125, 3, PEERS, difference=DIFFERENCE)
-USER = Decision(True, "user", 3, 9.0, 9.0, 1, ("t00000",))
+PAIRED = Decision(True, "paired", 4, 9.25, 9.125, 3, 3, difference=DIFFERENCE)
+USER = Decision(True, "user", 3, 9.0, 9.0, 1, 1)
 
 
 @pytest.fixture

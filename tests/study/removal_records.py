@@ -58,7 +58,7 @@ def put_trial(store: Store, study: str, number: int, key: str, state: str) -> No
     put_json(store, layout.trial(study, name, "epochs", "a1-000002.json"), tree)
     put_files(store, layout.trial(study, name, "checkpoints", "a1-000002"))
     if state == "pruned":
-        decision = Decision(True, "asha/3", 2, 7.0, 6.0, 1, (name,))
+        decision = Decision(True, "asha/3", 2, 7.0, 6.0, 1, 1)
         put_json(store, decision_key(study, name, 2), {"schema": 1, **asdict(decision)})
     else:
         put_files(store, layout.trial(study, name, "best"))

@@ -96,7 +96,7 @@ def test_pretrained_states_and_decisions_are_read(store: DirectoryStore, space: 
     agreement = reconcile(store, "s", OBJECTIVES)
     assert [(p.key, p.complete) for p in agreement.shared] == [(spec.pretrain_key, True)]
     decision = agreement.decided["t00000", 2]
-    assert (decision.stop, decision.peers) == (True, ("t00001", "t00000"))
+    assert (decision.stop, decision.num_peers) == (True, 2)
 
 
 def test_a_damaged_decision_is_named(store: DirectoryStore) -> None:

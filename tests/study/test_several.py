@@ -164,7 +164,7 @@ def test_one_objective_by_its_places_is_one_objective_by_its_values(
         other = placed[where]
         assert (decision is None) == (other is None)
         if decision and other:
-            facts = ("stop", "rule", "rung", "rank", "peers")
+            facts = ("stop", "rule", "rung", "rank", "num_peers")
             assert [getattr(decision, f) for f in facts] == [getattr(other, f) for f in facts]
 
 
@@ -223,7 +223,7 @@ def test_stored_decisions_hold_again(space: Space) -> None:
     play(first, *trials)
     play(second, *trials)
     assert told(first) == told(second)
-    stored = Decision(stop=True, rule="asha/2", rung=1, value=5.0, cutoff=4.0, rank=2, peers=("a",))
+    stored = Decision(stop=True, rule="asha/2", rung=1, value=5.0, cutoff=4.0, rank=2, num_peers=1)
     assert explain(stored) == "stopped by asha/2 at epoch 1: 5, rank 2 of 1, cutoff 4"
 
 

@@ -119,7 +119,7 @@ def test_a_resume_stops_a_trial_where_it_was_stopped(known: int) -> None:
 
 def test_a_decision_that_it_goes_on_is_never_replaced() -> None:
     """The store has it under the trial and the epoch, so the stop takes the next epoch."""
-    going = Decision(False, "asha/2", 1, 5.0, 6.0, 1, ("t00000",))
+    going = Decision(False, "asha/2", 1, 5.0, 6.0, 1, 1)
     board = board_with(0, {("t00000", 1): going})
     board.add(seal(board, 0), {"k"}, progress(9.0, 5.0).reports)
     board.stop("t00000")
