@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ss3d.bench.cell import Cell
-from ss3d.bench.savings import Table, Way
+from ss3d.bench.savings import WAYS, Table, Way
 from ss3d.bench.shape import METRIC
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLORS = ("#000000", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7")
-"""Of Okabe and Ito, which colour-blind people tell apart; one per way, in the table's order."""
+_OKABE_ITO = ("#000000", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7")
+_COLORS = dict(zip(WAYS, _OKABE_ITO, strict=True))
+"""Colours that colour-blind people tell apart."""
 _PARTS: tuple[tuple[str, str, Callable[[Cell], float]], ...] = (
     ("pretraining", "#0072b2", lambda cell: cell.pretrain_s),
     ("teacher–student", "#e69f00", lambda cell: cell.spent_s - cell.pretrain_s),
@@ -57,22 +58,22 @@ def _draw_anytime(axes: Axes, by_way: Sequence[tuple[Way, list[Cell]]]) -> None:
     """Draw the median and the range over seeds, from where every seed has a complete trial."""
     longest = max(cell.spent_s for _, cells in by_way for cell in cells)
     shortest = min(next(cell.anytime())[0] for _, cells in by_way for cell in cells)
-    grid = np.geomspace(shortest, longest, _GRID_POINTS)
-    for (way, cells), color in zip(by_way, _COLORS, strict=False):
+    grid = np.linspace(shortest, longest, _GRID_POINTS)
+    for way, cells in by_way:
         end_s = max(cell.spent_s for cell in cells)
         inside = grid[grid <= end_s]
         bests = np.array([[_best_by(cell, at) for at in inside] for cell in cells])
         known = np.isfinite(bests).all(axis=0)
         if not known.any():
             continue
-        at, bests = inside[known], bests[:, known]
+        at, bests, color = inside[known], bests[:, known], _COLORS[way]
         axes.fill_between(
             at, bests.min(axis=0), bests.max(axis=0), color=color, alpha=0.1, linewidth=0
         )
         axes.step(
             at, np.median(bests, axis=0), where="post", color=color, linewidth=1.6, label=way.label
         )
-    axes.set_xscale("log")
+    axes.set_xlim(left=0)
     axes.set_xlabel("training time (s)")
     axes.set_ylabel(f"best {METRIC}")
     axes.legend(frameon=False, fontsize=8)

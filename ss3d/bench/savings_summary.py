@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ss3d.bench.cell import Cell
 from ss3d.bench.savings import BOTH, PLAIN, Table, Way
 from ss3d.bench.shape import METRIC
-from ss3d.report.leaderboard import duration
 
 if TYPE_CHECKING:
     import rich.table
@@ -148,25 +147,25 @@ def summary_table(summary: Summary) -> rich.table.Table:
         f"{len(summary.seeds)} seeds; a whole trial takes {summary.trial_s:.1f} s, "
         f"{summary.pretrain_share:.0%} of it pretraining"
     )
-    table = RichTable(title=title, box=SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.add_column("way")
-    columns = ("training", "less", "ceiling", "pretrains", "complete", f"best {METRIC}")
-    for name in (*columns, "change", "to target", "less", "wall", "less"):
+    table = RichTable(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.title_justify = "left"
+    table.add_column("way", no_wrap=True)
+    for name in (
+        *("train\n(s)", "times\nless", "at\nmost", "pre-\ntrains", "best", "change"),
+        *("target\n(s)", "wall\n(s)"),
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     for row in summary.rows:
         table.add_row(
             row.way.label,
-            duration(row.spent_s),
-            _times(row.ratio),
-            _times(row.ceiling),
+            f"{row.spent_s:.0f}",
+            f"{row.ratio:.2f}",
+            f"{row.ceiling:.2f}",
             f"{row.num_pretrains:g}",
-            f"{row.num_complete:g}",
             f"{row.best:.3f}",
             f"{row.best_change:+.3f}",
-            "–" if math.isinf(row.time_to_target_s) else duration(row.time_to_target_s),
-            _times(row.target_ratio),
-            duration(row.wall_s),
-            _times(row.wall_ratio),
+            "–" if math.isinf(row.time_to_target_s) else f"{row.time_to_target_s:.0f}",
+            f"{row.wall_s:.0f}",
             style="bold" if row.way == BOTH else None,
         )
     return table
@@ -179,10 +178,6 @@ def describe_goal(summary: Summary) -> str:
     return (
         f"goal {reached}: {both.ratio:.2f} times less training than plain, wanted "
         f"{summary.table.goal:g} with no worse best value ({both.best_change:+.3f}). Ratios and "
-        "changes are medians of those seed by seed; the target is the best value of plain within "
-        f"{TOLERANCE:.1%}"
+        f"changes are medians of those seed by seed; `at most` is arithmetic; `best` is {METRIC}; "
+        f"`target` is the training until plain's best value within {TOLERANCE:.1%}"
     )
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.2f} ×" if ratio > 0 else "–"
