@@ -37,8 +37,6 @@ from ss3d.trial.state import new_state
 
 SEMI_EPOCH = "semi_epoch"
 """Reported in the teacher-student phase only, so Tune's schedulers count its epochs by it."""
-EVERY_EPOCH = "training_iteration"
-"""What Tune counts by default: pretraining epochs too."""
 _PARTS = ("pretrain_s", "start_s", "semi_s")
 
 
@@ -48,8 +46,6 @@ class Plain:
 
     stops: bool = False
     """Use Tune's ASHAScheduler."""
-    time_attr: str = SEMI_EPOCH
-    """What it counts."""
     learns: bool = False
     """Use Tune's OptunaSearch instead of random search."""
 
@@ -162,9 +158,9 @@ def _searcher(space: Space, plain: Plain) -> Any:
 def _scheduler(space: Space, plain: Plain) -> TrialScheduler:
     if not plain.stops:
         return FIFOScheduler()
-    epochs = space.base.semi.epochs
-    if plain.time_attr == EVERY_EPOCH:
-        epochs += space.base.pretrain.epochs + 1
     return ASHAScheduler(
-        time_attr=plain.time_attr, max_t=epochs, grace_period=FIRST_RUNG, reduction_factor=FACTOR
+        time_attr=SEMI_EPOCH,
+        max_t=space.base.semi.epochs,
+        grace_period=FIRST_RUNG,
+        reduction_factor=FACTOR,
     )

@@ -43,8 +43,6 @@ class Way:
     stops: bool
     learns: bool
     """Values are proposed by TPE, not at random."""
-    time_attr: str = "semi_epoch"
-    """What Tune's scheduler counts."""
 
     @property
     def sampler(self) -> Sampler:
@@ -58,23 +56,17 @@ class Way:
 
 
 PLAIN = Way("plain", "Tune random", shares=False, stops=False, learns=False)
-BOTH = Way("both", "ss3d both", shares=True, stops=True, learns=True)
+BOTH = Way("both", "ss3d both", shares=True, stops=True, learns=False)
 WAYS = (
     PLAIN,
     Way("stopping", "Tune random, ASHA", shares=False, stops=True, learns=False),
     Way("sharing", "ss3d sharing", shares=True, stops=False, learns=False),
     BOTH,
+    Way("learning", "ss3d both, TPE", shares=True, stops=True, learns=True),
     Way("peer", "Tune Optuna, ASHA", shares=False, stops=True, learns=True),
-    Way(
-        "peer-iterations",
-        "… on all epochs",
-        shares=False,
-        stops=True,
-        learns=True,
-        time_attr="training_iteration",
-    ),
 )
-"""The first is what the others are compared with."""
+"""The first is what the others are compared with. The first four try the same random values, so
+that they differ in sharing and stopping alone; the last two learn from what was tried."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +221,7 @@ class Bench:
         from ss3d.study.session import ray_session
 
         resources = Resources(max_concurrent=self.slots)
-        plain, data = Plain(way.stops, way.time_attr, way.learns), open_store(self.data).address
+        plain, data = Plain(way.stops, way.learns), open_store(self.data).address
         with ray_session(settings, resources, self.slots):
             return search_plainly(
                 replace(space, resources=resources), plain, data, settings.cache_dir, on_end

@@ -36,21 +36,20 @@ def savings(
     ] = None,
     slots: Annotated[int, typer.Option(min=1, help="Trials at once.")] = 2,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two minutes: 1 seed, 8 short trials, no peers.")
+        bool, typer.Option("--quick", help="Two minutes: 1 seed, 8 short trials, random.")
     ] = False,
     picture: Annotated[Path | None, typer.Option(help="savings.png or .pdf.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Search the same study in several ways; compare what they cost and found.
 
-    Plain is Ray Tune with random search, as a user would write it. Beside it:
-    with Tune's ASHA; ss3d with shared pretraining only, and with stopping and
-    TPE as well; Tune's OptunaSearch with ASHA, which counts teacher-student
-    epochs (the same rungs as ss3d) or, as by default, all epochs. All random
-    ways try the same values. A second table has twice as many trials over a
-    third of the pretrain keys.
+    Plain is Ray Tune with random search, as a user would write it. Beside it,
+    with the same values: Tune with its ASHA; ss3d with shared pretraining; ss3d
+    with sharing and stopping. Then two that learn from what they tried: ss3d
+    with both and TPE, Tune's OptunaSearch with ASHA. All stop at the same rungs.
+    A second table has twice as many trials over a third of the pretrain keys.
 
-    Takes half an hour on two idle cores. What was searched is kept in the
+    Takes an hour on two idle cores. What was searched is kept in the
     folder, so an interrupted run goes on where it stopped.
 
     Examples:
