@@ -1,11 +1,12 @@
-from ss3d.cli.measured import show_verdict
-from ss3d.trial.rerun import Verdict
+from ss3d.cli.rerun_tables import show_verdict
+from ss3d.trial.verdict import Verdict
 
 
 def test_a_person_reads_what_was_not_compared(capsys):
     verdict = Verdict(
-        verdict="bitwise", first_difference=None, epochs=3, metrics={}, original={},
-        only_original=[], only_rerun=["val/cd_l1_sum", "val/f_score"],
+        verdict="bitwise", first_difference=None, relative_difference=0.0, epochs=3,
+        pretrain_epochs=0, after=None, metrics={}, original={}, only_original=[],
+        only_rerun=["val/cd_l1_sum", "val/f_score"],
     )  # fmt: skip
     show_verdict(verdict)
     text = " ".join(capsys.readouterr().out.split())

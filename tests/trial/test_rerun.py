@@ -9,7 +9,7 @@ import pytest
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.trial.records import EpochReport, TrialSpec
-from ss3d.trial.rerun import compare, record_verdict
+from ss3d.trial.verdict import compare, record_verdict
 
 
 def report(epoch: int, digest: str = "a", **metrics: float) -> EpochReport:
