@@ -34,10 +34,10 @@ def show_prepared(ready: Prepared) -> None:
         suspects = [change.name for change in ready.changes if change.may_change_bits]
         doubt = f"bits may change by {', '.join(suspects)}: tolerance {TOLERANCE:.0%}"
         _say(f"expected: {'bitwise' if expects_bitwise(ready.changes) else doubt}")
-    seconds, sizes = ready.plan.seconds, ready.bytes_to_read
-    time = "unknown time" if seconds is None else f"{duration(seconds)}, as the original took"
-    parts = ", ".join(f"{name} {bytes_as_text(size)}" for name, size in sizes.items())
-    _say(f"cost: {time}; to read: {parts or 'nothing'}")
+    seconds = ready.plan.seconds
+    time = "unknown" if seconds is None else f"{duration(seconds)}, as the original took"
+    parts = [f"{name} {bytes_as_text(size)}" for name, size in ready.bytes_to_read.items()]
+    _say(f"time: {time}; to read: {', '.join(parts) or 'nothing'}")
 
 
 def show_verdict(verdict: Verdict) -> None:
@@ -76,30 +76,31 @@ def show_what_if(
 
 
 def show_profile(found: Profile, trace: Path) -> None:
-    """Print where an epoch's time went."""
-    parts = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in found.seconds.items())
-    title = f"{found.phase} epoch {found.epoch}, {found.steps} steps: {parts}"
-    table = Table("operation", title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("calls", "CPU ms", "GPU ms"):
+    """Print where an epoch's time goes."""
+    train_s = found.steps * found.step_s
+    _say(
+        f"{found.phase} epoch {found.epoch}: {found.steps} steps of {found.step_s:.3g} s are "
+        f"{train_s:.3g} s, validation {found.validation_s:.3g} s"
+    )
+    has_gpu = any(one.gpu_s for one in found.operations)
+    table = Table("operation", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("calls", "CPU ms", *(["GPU ms"] if has_gpu else [])):
         table.add_column(name, justify="right")
     for one in found.operations[:_OPERATIONS]:
-        table.add_row(
-            one.name, str(one.calls), f"{1000 * one.cpu_s:.1f}", f"{1000 * one.gpu_s:.1f}"
-        )
+        times = [one.cpu_s, *([one.gpu_s] if has_gpu else [])]
+        table.add_row(one.name, str(one.calls), *(f"{1000 * time:.1f}" for time in times))
     console.print(table)
-    _say(f"trace: {trace}, for chrome://tracing or Perfetto")
+    _say(f"{trace}: {found.traced_steps} steps, for chrome://tracing or Perfetto")
 
 
 def show_reruns(verdicts: Sequence[Mapping[str, Any]], what_ifs: Sequence[WhatIf]) -> None:
     """Print a line for each recorded rerun and what-if of a trial."""
     for verdict in verdicts:
         where = f"{_time(verdict['at'])} on {verdict['device']}"
-        first = verdict["first_difference"]
-        place = f", first in {first['phase']} epoch {first['epoch']}: {first['name']}"
-        _say(
-            f"  rerun {where}: {verdict['verdict']} over {_compared(verdict)}"
-            f"{place if first else ''}"
-        )
+        line = f"  rerun {where}: {verdict['verdict']} over {_compared(verdict)}"
+        if first := verdict["first_difference"]:
+            line += f", first in {first['phase']} epoch {first['epoch']}: {first['name']}"
+        _say(line)
     for one in what_ifs:
         epoch, value = max(one.curve().items())
         _say(

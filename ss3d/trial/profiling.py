@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.profiler import ProfilerActivity, profile
 
 from ss3d.errors import ServiceError
 from ss3d.training.numerics import apply_numerics
@@ -18,19 +21,18 @@ from ss3d.trial.run import run_trial, validate
 from ss3d.trial.state import TrialState
 
 if TYPE_CHECKING:
-    from torch.autograd.profiler_util import FunctionEventAvg
-
     from ss3d.data.loader import TrialData
 
-MOST_STEPS = 10
-"""A trace of more is larger than what viewers open."""
+MOST_STEPS = 3
+"""A step has tens of thousands of events; viewers do not open a trace of many."""
 TRACE = "trace.json"
-_PARTS = ("train", "validate")
+_ERRORS_ONLY = "6"
+"""Of the profiler's library, which else reports its start, and on a machine without a GPU that."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of an epoch: its own time, without that of the operations it calls."""
+    """One operation of the traced steps: its own time, without that of the operations it calls."""
 
     name: str
     calls: int
@@ -45,14 +47,17 @@ class Profile:
     phase: Phase
     epoch: int
     steps: int
-    seconds: dict[str, float]
-    """Of training and validation, on the host's clock and with the profiler's own cost."""
+    """Of the epoch, all of them."""
+    step_s: float
+    """Seconds of a step, without the profiler."""
+    validation_s: float
+    traced_steps: int
     operations: tuple[Operation, ...]
     """The dearest first."""
 
 
 def profile_epoch(state: TrialState, data: TrialData, directory: Path) -> Profile:
-    """Profile the next epoch that trains: its first `MOST_STEPS` steps and its validation.
+    """Profile the next epoch that trains: `MOST_STEPS` of its steps in a trace, and all by clock.
 
     A step before them is not counted. The state is used up: it is no epoch of the trial.
 
@@ -64,34 +69,41 @@ def profile_epoch(state: TrialState, data: TrialData, directory: Path) -> Profil
     Raises:
         ServiceError: the directory cannot be written.
     """
+    os.environ.setdefault("KINETO_LOG_LEVEL", _ERRORS_ONLY)
     apply_numerics(state.config.numerics)
     state.begin_epoch()
     if state.epoch < 0:
         next(run_trial(state, data))  # the pretrained value; no step belongs to it
-    steps = state.epoch_steps()[:MOST_STEPS]
-    _train(state, data, steps[:1])
+    epoch, traced = state.epoch_steps(), state.epoch_steps()[:MOST_STEPS]
+    _train(state, data, traced[:1])
+    train_s = _seconds(lambda: _train(state, data, traced))
+    validation_s = _seconds(lambda: validate(state, data))
     activities = [ProfilerActivity.CPU]
     if state.device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
     with profile(activities=activities) as found:
-        with record_function("train"):
-            _train(state, data, steps)
-        with record_function("validate"):
-            validate(state, data)
+        _train(state, data, traced)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         found.export_chrome_trace(str(directory / TRACE))
     except (OSError, RuntimeError) as error:
         raise ServiceError(f"--profile: cannot write {directory / TRACE}: {error}") from error
-    averages = list(found.key_averages())
-    parts = {one.key: one.cpu_time_total / 1e6 for one in averages if _is_part(one)}
     return Profile(
         phase=state.phase,
         epoch=state.epoch + 1,
-        steps=len(steps),
-        seconds={name: parts[name] for name in _PARTS},
-        operations=_operations(averages),
+        steps=len(epoch),
+        step_s=train_s / len(traced),
+        validation_s=validation_s,
+        traced_steps=len(traced),
+        operations=_operations(found),
     )
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return how long something takes whose result waits for the device."""
+    started = perf_counter()
+    work()
+    return perf_counter() - started
 
 
 def _train(state: TrialState, data: TrialData, steps: range) -> None:
@@ -102,17 +114,13 @@ def _train(state: TrialState, data: TrialData, steps: range) -> None:
         semi_epoch(state.student, state.teacher, state.optimizer, data, config.semi, steps)
 
 
-def _operations(averages: list[FunctionEventAvg]) -> tuple[Operation, ...]:
+def _operations(found: profile) -> tuple[Operation, ...]:
     """Return what was called, the dearest first; the kernels of a GPU count by who called them."""
-    found = [
+    operations = [
         Operation(
             str(one.key), one.count, one.self_cpu_time_total / 1e6, one.self_device_time_total / 1e6
         )
-        for one in averages
-        if one.device_type == DeviceType.CPU and not _is_part(one)
+        for one in found.key_averages()
+        if one.device_type == DeviceType.CPU
     ]
-    return tuple(sorted(found, key=lambda one: (-one.gpu_s, -one.cpu_s)))
-
-
-def _is_part(one: FunctionEventAvg) -> bool:
-    return one.key in _PARTS and one.device_type == DeviceType.CPU
+    return tuple(sorted(operations, key=lambda one: (-one.gpu_s, -one.cpu_s)))

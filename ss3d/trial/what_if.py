@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from ss3d.config import TrialConfig
+from ss3d.errors import CheckpointError
 from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.trial.records import EpochReport, Record
@@ -53,25 +53,28 @@ def record_what_if(store: Store, what_if: WhatIf) -> str:
     return key
 
 
-def list_what_ifs(store: Store, study: str) -> list[WhatIf]:
-    """Return what was tried with the trials of a study, found by one listing.
-
-    Raises:
-        CheckpointError: a record is damaged.
-    """
-    prefix = layout.study(study, "trials") + "/"
-    keys = [key for key in store.list(prefix) if key.split("/")[4] == layout.WHAT_IFS]
-    return _read(store, keys)
-
-
 def read_what_ifs(store: Store, study: str, trial: str) -> list[WhatIf]:
     """Return what was tried with a trial, the oldest first.
 
     Raises:
         CheckpointError: a record is damaged.
     """
-    return _read(store, store.list(layout.what_ifs(study, trial)))
+    return [read_what_if(store, key) for key in store.list(layout.what_ifs(study, trial))]
 
 
-def _read(store: Store, keys: Iterable[str]) -> list[WhatIf]:
-    return [WhatIf.from_json(blob.data) for key in keys if (blob := store.get(key))]
+def what_if_keys(store: Store, study: str) -> list[str]:
+    """Return the keys of what was tried with the trials of a study, found by one listing."""
+    keys = store.list(layout.study(study, "trials") + "/")
+    return [key for key in keys if key.split("/")[4] == layout.WHAT_IFS]
+
+
+def read_what_if(store: Store, key: str) -> WhatIf:
+    """Return what was written under a key.
+
+    Raises:
+        CheckpointError: it is damaged, or gone.
+    """
+    blob = store.get(key)
+    if blob is None:
+        raise CheckpointError(f"{key} vanished from the store while it was read; try again")
+    return WhatIf.from_json(blob.data)

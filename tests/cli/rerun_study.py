@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from ss3d.cli.main import app
 from ss3d.config import TrialConfig, canonical_json
@@ -70,9 +70,14 @@ def make_study(store: str, data: str, home: Path, config: TrialConfig) -> None:
     worker.store.put_new(layout.trial("demo", "t00000", "result.json"), result.to_json())
 
 
+def invoke(*words: object) -> Result:
+    """Run a command of `ss3d` and return what it printed; its errors are raised."""
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+
 def ss3d(*words: object) -> str:
-    """Run a command of `ss3d` that must succeed and return what it printed."""
-    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    """Run a command that must succeed and return what it printed."""
+    result = invoke(*words)
     assert result.exit_code == 0, result.output
     return result.stdout
 
