@@ -83,7 +83,7 @@ def rerun(
         own_pretrain=own_pretrain,
     )
     if not as_json:
-        show_prepared(ready)
+        show_prepared(ready, is_profile=profile is not None)
     trial_data = ready.load_data(quiet=as_json)
     state = _begin(ready)
     if profile is not None:

@@ -22,22 +22,23 @@ if TYPE_CHECKING:
 _OPERATIONS = 15
 
 
-def show_prepared(ready: Prepared) -> None:
-    """Print what differs from the original, what to expect, and what it will cost."""
+def show_prepared(ready: Prepared, is_profile: bool) -> None:
+    """Print what differs from the original, what a proof can expect, and what it will cost."""
     from ss3d.report.leaderboard import duration
     from ss3d.trial.circumstances import expects_bitwise
     from ss3d.trial.verdict import TOLERANCE
 
     changes = "; ".join(change.describe() for change in ready.changes)
     _say(f"since the original: {changes or 'nothing changed'}")
-    if ready.plan.config == ready.record.spec.config:
+    if ready.plan.config == ready.record.spec.config and not is_profile:
         suspects = [change.name for change in ready.changes if change.may_change_bits]
         doubt = f"bits may change by {', '.join(suspects)}: tolerance {TOLERANCE:.0%}"
         _say(f"expected: {'bitwise' if expects_bitwise(ready.changes) else doubt}")
     seconds = ready.plan.seconds
     time = "unknown" if seconds is None else f"{duration(seconds)}, as the original took"
     parts = [f"{name} {bytes_as_text(size)}" for name, size in ready.bytes_to_read.items()]
-    _say(f"time: {time}; to read: {', '.join(parts) or 'nothing'}")
+    reads = f"to read: {', '.join(parts) or 'nothing'}"
+    _say(reads if is_profile else f"time: {time}; {reads}")
 
 
 def show_verdict(verdict: Verdict) -> None:
@@ -114,7 +115,8 @@ def _compared(verdict: Mapping[str, Any]) -> str:
     after, pretraining = verdict.get("after"), verdict.get("pretrain_epochs", 0)
     more = f" and {pretraining} of pretraining" if pretraining else ""
     start = f" after epoch {after}" if after is not None else ""
-    return f"{verdict['epochs']} epochs{start}{more}"
+    count = verdict["epochs"]
+    return f"{count} epoch{'' if count == 1 else 's'}{start}{more}"
 
 
 def _assignments(values: Mapping[str, Any]) -> str:

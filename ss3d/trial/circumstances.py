@@ -21,7 +21,7 @@ _SHORT = 12
 
 
 class Change(NamedTuple):
-    """One circumstance that is not what it was."""
+    """One circumstance that is not what it was, or that repeats no bits."""
 
     name: str
     then: str
@@ -30,7 +30,8 @@ class Change(NamedTuple):
 
     def describe(self) -> str:
         """Return it as a person reads it: `device: cpu -> NVIDIA H100`."""
-        return f"{self.name}: {self.then} -> {self.now}"
+        before = f"{self.then} -> " if self.then != self.now else ""
+        return f"{self.name}: {before}{self.now}"
 
 
 def read_attempts(store: Store, folder: str) -> list[dict[str, Any]]:
@@ -74,9 +75,10 @@ def changes_since(
         "data": (spec.data_hash[:_SHORT], data_hash[:_SHORT]),
         **{name: (", ".join(then[name]), now[name]) for name in now},
     }
-    idle = ("cpu_capability",) if then["device"] == [now["device"]] != ["cpu"] else ()
+    is_on_its_gpu = device.type == "cuda" and then["device"] == [now["device"]]
+    harmless = (*_HARMLESS, "cpu_capability") if is_on_its_gpu else _HARMLESS
     changes = [
-        Change(name, old, new, name not in (*_HARMLESS, *idle))
+        Change(name, old, new, name not in harmless)
         for name, (old, new) in pairs.items()
         if old != new
     ]

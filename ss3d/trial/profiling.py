@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from ss3d.errors import ServiceError
+from ss3d.errors import ConfigError, ServiceError
 from ss3d.training.numerics import apply_numerics
 from ss3d.training.pretrain import pretrain_epoch
 from ss3d.training.semi import semi_epoch
@@ -67,6 +67,7 @@ def profile_epoch(state: TrialState, data: TrialData, directory: Path) -> Profil
         directory: of `trace.json`, which Chrome's tracing page and Perfetto open.
 
     Raises:
+        ConfigError: no epoch is left that trains.
         ServiceError: the directory cannot be written.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", _ERRORS_ONLY)
@@ -74,6 +75,8 @@ def profile_epoch(state: TrialState, data: TrialData, directory: Path) -> Profil
     state.begin_epoch()
     if state.epoch < 0:
         next(run_trial(state, data))  # the pretrained value; no step belongs to it
+    if state.finished:
+        raise ConfigError("--profile: the trial has no teacher-student epoch; add --own-pretrain")
     epoch, traced = state.epoch_steps(), state.epoch_steps()[:MOST_STEPS]
     _train(state, data, traced[:1])
     train_s = _seconds(lambda: _train(state, data, traced))

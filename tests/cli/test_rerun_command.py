@@ -3,6 +3,8 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +68,10 @@ def test_with_the_bucket_alone_a_rerun_is_bitwise(
     shutil.rmtree(tmp_path / "there")
     monkeypatch.setenv("SS3D_HOME", str(tmp_path / "here"))
     monkeypatch.setenv("SS3D_STORE", s3_address)
-    whole = rerun("--check", "--own-pretrain")
+    command = ("-m", "ss3d", "rerun", TRIAL, "--check", "--own-pretrain", "--json")
+    fresh = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True)
+    assert fresh.returncode == 0, fresh.stderr
+    whole = json.loads(fresh.stdout)
     assert (whole["verdict"], whole["epochs"], whole["pretrain_epochs"]) == ("bitwise", 5, 2)
     assert (whole["expects_bitwise"], whole["changes"]) == (True, [])
     shards = sum(data.sizes("shards/").values())
@@ -119,7 +124,7 @@ def test_a_person_reads_what_to_expect_before_it_starts(store: DirectoryStore) -
     assert "host" not in lines[1]
     assert lines[2].startswith("time: ")
     assert "to read: pretrained state" in lines[2]
-    assert lines[3] == "verdict: bitwise over 1 epochs"
+    assert lines[3] == "verdict: bitwise over 1 epoch"
 
 
 def test_a_what_if_stands_beside_the_original_in_store_and_mlflow(

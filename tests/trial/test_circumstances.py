@@ -81,6 +81,13 @@ def test_a_machine_that_nobody_recorded_promises_nothing():
     assert not expects_bitwise(found)
 
 
+def test_kernels_that_are_not_deterministic_promise_nothing_on_a_gpu():
+    config = TrialConfig().override({"numerics.deterministic": False})
+    found = changes_since(spec(config=config), [attempt()], True, "d" * 64, torch.device("cuda"))
+    assert [change.describe() for change in found] == ["kernels: not deterministic"]
+    assert not expects_bitwise(found)
+
+
 def test_attempts_are_read_in_their_order(tmp_path):
     store = DirectoryStore(tmp_path)
     for number in (10, 9, 1):
