@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ss3d.cli.opening import open_prepared, pick_device
@@ -38,22 +37,8 @@ class Prepared:
     part: Part
     plan: Plan
     changes: list[Change]
-
-    @cached_property
-    def bytes_to_read(self) -> dict[str, int]:
-        """Return what is not on this machine yet, by what it is."""
-        from ss3d.trial.rerun import bytes_to_read
-        from ss3d.trial.weights import unread_bytes
-
-        sha256 = self.plan.config.model.weights if self.plan.bundle is None else None
-        weights = unread_bytes(self.store, sha256, self.settings.cache_dir) if sha256 else 0
-        start = "pretrained state" if self.plan.after is None else "checkpoint"
-        found = {
-            "data": self.part.num_bytes,
-            start: bytes_to_read(self.store, self.plan),
-            "backbone weights": weights,
-        }
-        return {name: size for name, size in found.items() if size}
+    bytes_to_read: dict[str, int]
+    """What is not on this machine yet, by what it is."""
 
     def describe(self) -> dict[str, Any]:
         """Return circumstances and estimate as `--json` shows them."""
@@ -121,6 +106,7 @@ def prepare(
     else:
         plan = plan_rerun(store, record, last=last, after=after, own_pretrain=own_pretrain)
     dataset = _open_data(data, spec["data"]["address"])
+    part = needed_part(dataset, plan.config.data, settings.cache_dir)
     return Prepared(
         trial=trial,
         settings=settings,
@@ -128,9 +114,10 @@ def prepare(
         study_spec=spec,
         record=record,
         device=target,
-        part=needed_part(dataset, plan.config.data, settings.cache_dir),
+        part=part,
         plan=plan,
         changes=_changes(store, record, plan, used_gpu, dataset, target),
+        bytes_to_read=_bytes_to_read(store, plan, part, settings),
     )
 
 
@@ -174,3 +161,16 @@ def _changes(
     if plan.bundle is None:
         attempts += read_attempts(store, layout.pretrain(spec.pretrain_key))
     return changes_since(spec, attempts, used_gpu, dataset.manifest.content_hash, device)
+
+
+def _bytes_to_read(store: Store, plan: Plan, part: Part, settings: Settings) -> dict[str, int]:
+    from ss3d.trial.rerun import bytes_to_read
+    from ss3d.trial.weights import unread_bytes
+
+    sha256 = plan.config.model.weights if plan.bundle is None else None
+    found = {
+        "data": part.num_bytes,
+        "pretrained state" if plan.after is None else "checkpoint": bytes_to_read(store, plan),
+        "backbone weights": unread_bytes(store, sha256, settings.cache_dir) if sha256 else 0,
+    }
+    return {name: size for name, size in found.items() if size}

@@ -17,13 +17,13 @@ SHORT = {"pretrain.steps": 1, "pretrain.epochs": 1, "semi.enabled": False}
 def test_pretraining_is_profiled_by_a_few_of_its_steps(
     quick_config, tiny_data, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("ss3d.trial.profiling.MOST_STEPS", 2)
+    monkeypatch.setattr("ss3d.trial.profiling.MOST_STEPS", 1)
     state = new_state(quick_config.override(SHORT | {"pretrain.steps": 5}), None, CPU)
     found = profile_epoch(state, tiny_data, tmp_path / "deep" / "er")
     assert (found.phase, found.epoch) == ("pretrain", 1)
-    assert (found.steps, found.traced_steps) == (5, 2)
+    assert (found.steps, found.traced_steps) == (5, 1)
     updates = [one for one in found.operations if one.name.startswith("Optimizer.step")]
-    assert [one.calls for one in updates] == [2]
+    assert [one.calls for one in updates] == [1]
     assert json.loads((tmp_path / "deep" / "er" / TRACE).read_text())["traceEvents"]
 
 
