@@ -128,7 +128,7 @@ def _run(
 def _prove(
     ready: Prepared, state: TrialState, data: TrialData, check: bool, keep: bool, as_json: bool
 ) -> None:
-    from ss3d.trial.verdict import compare, record_verdict
+    from ss3d.trial.verdict import compare, describe_difference, record_verdict
 
     again = _run(ready, state, data, as_json)
     verdict = compare(ready.plan.original, again, ready.plan.after)
@@ -138,7 +138,9 @@ def _prove(
     value = verdict.model_dump() | ready.describe()
     emit(value, as_json, lambda: show_verdict(verdict))
     if check and verdict.verdict == "differs":
-        raise OutcomeError(f"{ready.trial}: the rerun differs, first in {verdict.first_difference}")
+        first = verdict.first_difference
+        where = f", first in {describe_difference(first)}" if first else ": no epoch in common"
+        raise OutcomeError(f"{ready.trial}: the rerun differs{where}")
 
 
 def _what_if(

@@ -43,16 +43,14 @@ def show_prepared(ready: Prepared, is_profile: bool) -> None:
 
 def show_verdict(verdict: Verdict) -> None:
     """Print whether a rerun repeated its original, and what could not be compared."""
-    from ss3d.trial.verdict import TOLERANCE
+    from ss3d.trial.verdict import TOLERANCE, describe_difference
 
     console.print(f"verdict: [bold]{verdict.verdict}[/] over {_compared(verdict.model_dump())}")
     if verdict.first_difference:
-        console.print(f"first difference: {verdict.first_difference}")
+        _say(f"first difference: {describe_difference(verdict.first_difference)}")
         if verdict.relative_difference is not None:
-            _say(
-                f"last val/cd_l1: {verdict.relative_difference:.2g} of it apart, "
-                f"tolerance {TOLERANCE:g}"
-            )
+            share = f"{verdict.relative_difference:.2%}"
+            _say(f"last val/cd_l1: differs by {share}, tolerance {TOLERANCE:.0%}")
     for side, names in (("original", verdict.only_original), ("rerun", verdict.only_rerun)):
         if names:
             console.print(f"not compared, only the {side} has: {', '.join(names)}")
@@ -96,11 +94,13 @@ def show_profile(found: Profile, trace: Path) -> None:
 
 def show_reruns(verdicts: Sequence[Mapping[str, Any]], what_ifs: Sequence[WhatIf]) -> None:
     """Print a line for each recorded rerun and what-if of a trial."""
+    from ss3d.trial.verdict import describe_difference
+
     for verdict in verdicts:
         where = f"{_time(verdict['at'])} on {verdict['device']}"
         line = f"  rerun {where}: {verdict['verdict']} over {_compared(verdict)}"
         if first := verdict["first_difference"]:
-            line += f", first in {first['phase']} epoch {first['epoch']}: {first['name']}"
+            line += f", first {describe_difference(first)}"
         _say(line)
     for one in what_ifs:
         epoch, value = max(one.curve().items())

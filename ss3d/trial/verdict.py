@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -96,6 +96,12 @@ def first_difference(before: EpochReport, again: EpochReport) -> dict[str, Any] 
     return None
 
 
+def describe_difference(found: Mapping[str, Any]) -> str:
+    """Return a difference as a person reads it: `semi epoch 3, val/cd_l1: 8.1 -> 8.2`."""
+    values = f"{found['original']} -> {found['rerun']}"
+    return f"{found['phase']} epoch {found['epoch']}, {found['name']}: {values}"
+
+
 def record_verdict(
     store: Store, spec: TrialSpec, verdict: Verdict, device: str, changes: Sequence[Change] = ()
 ) -> str:
@@ -131,19 +137,10 @@ def read_verdicts(store: Store, study: str, trial: str) -> list[dict[str, Any]]:
     """Return the recorded verdicts of a trial's reruns, the oldest first.
 
     Raises:
-        CheckpointError: a record is damaged.
-    """
-    return read_records(store, layout.reruns(study, trial))
-
-
-def read_records(store: Store, prefix: str) -> list[dict[str, Any]]:
-    """Return the JSON objects under a prefix, in the order of their keys.
-
-    Raises:
-        CheckpointError: one is damaged, or vanished meanwhile.
+        CheckpointError: a record is damaged, or vanished meanwhile.
     """
     found = []
-    for key in store.list(prefix):
+    for key in store.list(layout.reruns(study, trial)):
         blob = store.get(key)
         if blob is None:
             raise CheckpointError(f"{key} vanished from the store while it was read; try again")
