@@ -66,6 +66,7 @@ def rerun(
     Examples:
       ss3d rerun demo/t00003 --check
       ss3d rerun demo/t00003 --check --own-pretrain --json
+      ss3d rerun demo/t00003 --check --store s3://BUCKET/ss3d
       ss3d rerun demo/t00003 --from-epoch 10
       ss3d rerun demo/t00003 --set semi.ema_decay=0.99 --epochs 5
       ss3d rerun demo/t00003 --profile trace
