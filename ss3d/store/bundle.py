@@ -12,6 +12,7 @@ from typing import Any
 
 from ss3d.config import canonical_json
 from ss3d.errors import CheckpointError, ConfigError, ConflictError
+from ss3d.store import layout
 from ss3d.store.protocol import Store
 
 MANIFEST = "manifest.json"
@@ -62,6 +63,16 @@ def bundle_exists(store: Store, prefix: str) -> bool:
     return store.get(f"{prefix}/{MANIFEST}") is not None
 
 
+def checkpoints(store: Store, folder: str) -> list[str]:
+    """Return the complete checkpoint bundles under a folder, oldest first."""
+    found = [
+        key.removesuffix(f"/{MANIFEST}")
+        for key in store.list(f"{folder}/")
+        if key.endswith(f"/{MANIFEST}")
+    ]
+    return sorted(found, key=layout.attempt_and_epoch)
+
+
 def delete_bundle(store: Store, prefix: str) -> None:
     """Remove a bundle, its manifest first, so that no reader trusts what is half gone."""
     store.delete(f"{prefix}/{MANIFEST}")
@@ -85,6 +96,15 @@ def read_manifest(store: Store, prefix: str) -> list[dict[str, Any]]:
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{prefix}/{MANIFEST} is damaged: {error}") from error
+
+
+def bundle_bytes(store: Store, prefix: str) -> int:
+    """Return the size of a bundle's files.
+
+    Raises:
+        CheckpointError: there is no bundle or its manifest is damaged.
+    """
+    return sum(entry["size"] for entry in read_manifest(store, prefix))
 
 
 def _sha256(path: Path) -> str:
