@@ -160,7 +160,7 @@ def _reconstruct(
                 }
             )
             if len(outcome.examples) < most:
-                image = seen.picture.permute(1, 2, 0).clamp(0, 1).numpy()
+                image = seen.picture[0].permute(1, 2, 0).clamp(0, 1).numpy()
                 outcome.examples.append(Example(one.image.name, image, cloud))
         advance(len(work[start : start + BATCH]))
 

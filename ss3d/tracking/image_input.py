@@ -90,13 +90,9 @@ def _items(model_input: object) -> list[Any]:
 
 def _is_missing(mask: object) -> bool:
     """Return whether a mask is left out: None, empty, or the NaN of a table."""
-    match mask:
-        case None | "" | b"":
-            return True
-        case float():
-            return math.isnan(mask)
-        case _:
-            return False
+    if isinstance(mask, float):
+        return math.isnan(mask)
+    return mask is None or (isinstance(mask, str | bytes) and not mask)
 
 
 def _read(item: object, name: str) -> Pixels:

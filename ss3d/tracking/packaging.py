@@ -47,10 +47,11 @@ def package_model(best: Path, target: Path, card: str, metadata: Mapping[str, An
     Raises:
         CheckpointError: `best` is not complete.
     """
+    import pandas as pd
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred")
         import mlflow.pyfunc
-    import pandas as pd
     from mlflow.models import Model
 
     facts = dict(metadata) | {"input": _INPUT, "output": _OUTPUT}

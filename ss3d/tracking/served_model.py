@@ -31,8 +31,9 @@ FRAME = "unit ball, canonical frame of the training set, y up, not turned to the
 BATCH = 16
 """Images that are reconstructed at once."""
 
-_PLAIN = 0.25
-"""More of the border may not be off the background, unless training saw more, too."""
+_PLAIN = 0.2
+"""More of the border may not be off the background, unless training saw more, too: of a wide photo
+only two sides are its own."""
 
 
 class BackgroundWarning(UserWarning):
@@ -44,7 +45,7 @@ class Seen:
     """An image as the network is shown it."""
 
     picture: Tensor
-    """(3, S, S) in [0, 1]."""
+    """(1, 3, S, S) in [0, 1]."""
     warning: str = ""
     """Why its cloud may be worse than what was measured, and what to do."""
 
@@ -111,12 +112,12 @@ class ServedModel:
             square[None], ViewSpec(side, data.image_size, data.crop, background)
         )
         share = float(off_background(picture, background))
-        return Seen(picture[0], _warn(share, data.background) if share > self._busiest else "")
+        return Seen(picture, _warn(share, data.background) if share > self._busiest else "")
 
     def reconstruct(self, seen: Sequence[Seen]) -> Clouds:
         """Return (B, N, 3) float32, object units, of up to `BATCH` images."""
         with torch.inference_mode():
-            views = normalise(torch.stack([one.picture for one in seen]))
+            views = normalise(torch.cat([one.picture for one in seen]))
             return self._network(views.to(self._device)).float().cpu().numpy()
 
 
@@ -138,7 +139,7 @@ def load_model(directory: Path, device: torch.device | None = None) -> ServedMod
 def _warn(share: float, background: int) -> str:
     return (
         f"{share:.0%} of its border is not the plain background that training saw (grey level "
-        f"{background}); cut the object out (transparent pixels or a mask), or expect a worse cloud"
+        f"{background}); cut the object out, by transparent pixels or a mask, with some margin"
     )
 
 
