@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,13 +78,13 @@ def test_the_registered_model_loads_and_predicts_without_pickle(
     pixels[..., 3] = np.pad(np.full((99, 99), 255), 19)
     path, mask = model.parent / "image.png", model.parent / "mask.png"
     Image.fromarray(pixels).save(path)
-    expected = load_model(network).predict(pixels)
+    expected = load_model(network).predict([pixels, pixels])
     table = pd.DataFrame({"image": [str(path), path.read_bytes()]})
-    np.testing.assert_array_equal(served.predict(table), np.repeat(expected, 2, axis=0))
+    np.testing.assert_array_equal(served.predict(table), expected)
     Image.fromarray(pixels[..., 3]).save(mask)
     Image.fromarray(pixels[..., :3]).save(path)
     masked = pd.DataFrame({"image": [path.read_bytes()], "mask": [mask.read_bytes()]})
-    np.testing.assert_array_equal(served.predict(masked), expected)
+    np.testing.assert_allclose(served.predict(masked), expected[:1], atol=1e-6)
     assert served.predict(served.input_example).shape == (1, 64, 3)
     facts = served.metadata.metadata
     assert (facts["trial"], facts["data_hash"]) == ("demo/t00000", "d" * 64)
@@ -91,9 +92,7 @@ def test_the_registered_model_loads_and_predicts_without_pickle(
     assert (model / "README.md").read_text().startswith("# demo/t00000\n")
     outputs = served.metadata.get_output_schema().to_dict()
     assert outputs[0]["tensor-spec"]["shape"] == (-1, 64, 3)
-    requirements = (model / "requirements.txt").read_text()
-    assert "torch==" in requirements
-    assert "+cpu" not in requirements
+    assert re.search(r"^torch==[\d.]+$", (model / "requirements.txt").read_text(), re.MULTILINE)
 
 
 def test_version_alias_trial_and_directory_name_the_same_weights(

@@ -22,18 +22,19 @@ from typer.testing import CliRunner
 from ss3d.cli import predict
 from ss3d.tracking.packaging import package_model
 
-_PATIENCE_S = 90
+_PATIENCE_S = 180
 
 
 @contextmanager
-def serve(model: Path, log: Path) -> Iterator[str]:
+def serve(model: Path, log: Path) -> Iterator[tuple[str, subprocess.Popen]]:
     """Run `mlflow models serve`, as a user would, away from this checkout."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(model)]
     options = ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
-    home = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{log.parent}/none.db"}
+    scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    home = {**os.environ, "PATH": scripts}  # as in an environment that is activated
     home.pop("PYTHONPATH", None)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -41,15 +42,16 @@ def serve(model: Path, log: Path) -> Iterator[str]:
             start_new_session=True,
         )  # fmt: skip
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
 
 
-def wait_for(address: str, log: Path) -> None:
+def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     end = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < end:
+    while time.monotonic() < end and process.poll() is None:
         try:
             with urllib.request.urlopen(f"{address}/ping", timeout=5):
                 return
@@ -100,9 +102,9 @@ def test_a_served_model_answers_with_the_cloud_of_predict(
     write_best(run / "best")
     package_model(run / "best", model, "# a card", {})
     image, mask = (base64.b64encode(path.read_bytes()).decode() for path in files)
-    with serve(model, log) as address:
+    with serve(model, log) as (address, process):
         expected = predict_cloud(run, *files)
-        wait_for(address, log)
+        wait_for(address, process, log)
         rows = [{"image": image, "mask": mask}, {"image": image, "mask": ""}]
         status, answer = post(address, {"dataframe_records": rows})
         assert status == 200, answer
@@ -113,7 +115,7 @@ def test_a_served_model_answers_with_the_cloud_of_predict(
         assert post(address, example)[0] == 200
 
         bad = base64.b64encode(b"no image").decode()
-        status, answer = post(address, {"dataframe_records": [rows[0], {"image": bad}]})
+        status, answer = post(address, {"dataframe_records": [rows[0], {"image": bad, "mask": ""}]})
         assert status == 400
         assert "image 1: not a readable image" in json.dumps(answer)
         path = str(files[0])
