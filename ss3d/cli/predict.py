@@ -199,7 +199,9 @@ def _say(outcome: _Outcome, skipped: list[Path], shown: _Shown) -> None:
         lines.append(f"skipped, not images: {len(skipped)}, e.g. {skipped[0]}")
     for name, path in shown.describe().items():
         if path is not None and outcome.clouds:
-            lines.append(f"{name}: {path}")
+            most = min(len(outcome.examples), shown.most if name == "sheet" else _MOST_ROWS)
+            rest = f" (the first {most} images)" if most < len(outcome.clouds) else ""
+            lines.append(f"{name}: {path}{rest}")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
 

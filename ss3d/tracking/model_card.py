@@ -33,7 +33,7 @@ In Python `ss3d.load_model(MODEL)(["photo.png"])`, or `mlflow.pyfunc.load_model(
 with a column `image` (bytes or paths) and an optional column `mask`; transparent pixels do as well.
 """
 
-_LICENCE = """
+_LICENSE = """
 Code: Apache-2.0. The weights carry the terms of the data that they were trained on. Method: SS3D,
 semi-supervised single-view 3D point cloud reconstruction, doi:10.1177/30504554261447220; cite it
 and the data set, and say that this is a reimplementation.
@@ -62,7 +62,7 @@ def model_card(candidate: Candidate, answers: tuple[Answer, ...] = (), reason: s
         "Training": _training(candidate, reason),
         "Limits": _limits(candidate, found),
         "Use": [_USE.strip()],
-        "Licence and citation": [_LICENCE.strip()],
+        "License and citation": [_LICENSE.strip()],
     }
     if answers:
         parts["Gates"] = _gates(answers)
@@ -128,7 +128,7 @@ def _limits(candidate: Candidate, categories: Categories) -> Iterator[str]:
         "out or give a mask; predictions warn where an image differs from that."
     )
     yield (
-        "- Points without colours, normals or a scale; the cloud is not turned to the camera, and "
+        "- Points without colors, normals or a scale; the cloud is not turned to the camera, and "
         "hidden sides are guessed."
     )
 

@@ -108,6 +108,8 @@ def test_version_alias_trial_and_directory_name_the_same_weights(
     assert len(weights) == 1
     assert resolve_model(settings, str(tmp_path / "run")) == tmp_path / "run" / "best"
     assert resolve_model(settings, str(tmp_path / "run" / "best")) == tmp_path / "run" / "best"
+    network = resolve_model(settings, "models:/chairs/1")
+    assert resolve_model(settings, str(network.parents[1])) == network  # MLflow's own folder
 
 
 def test_a_directory_of_train_is_promoted(
