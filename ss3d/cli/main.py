@@ -17,6 +17,7 @@ from ss3d.cli import (
     enqueue,
     figure,
     gains,
+    gc,
     importance,
     lifecycle,
     model,
@@ -75,6 +76,7 @@ for command in (
     lifecycle.ui,
     lifecycle.sync,
     doctor.doctor,
+    gc.gc,
 ):
     app.command()(command)
 
