@@ -49,11 +49,12 @@ def gc(
 ) -> None:
     """Remove what nothing needs any more; without --yes, say what that would be.
 
-    A finished trial keeps its checkpoints and weights if it is among the best of its
-    stratum, on the front of several objectives, was ever promoted, or is part of a
-    confirmation. Of others, spec, epochs, decisions, result and measurements stay:
-    tables, comparisons, `ss3d rerun` and --resume work as before. Studies that a
-    driver runs are left alone. MLflow keeps its own copies.
+    A finished trial keeps checkpoints and weights if it is among the best of
+    its stratum, on the front of several objectives, was ever promoted, or is
+    part of a confirmation. Of others, spec, epochs, decisions, result and
+    measurements stay: tables, comparisons, `ss3d rerun` and --resume work as
+    before. Studies that a driver runs are left alone. MLflow keeps its own
+    copies.
 
     Examples:
       ss3d gc
