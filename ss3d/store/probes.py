@@ -181,7 +181,7 @@ def _must_hold(store: Store, key: str, data: bytes) -> None:
 def _race(write: Callable[[bytes], object], what: str) -> None:
     def run(racer: int) -> bool:
         try:
-            write(str(racer).encode())
+            write(f"racer {racer}".encode())  # other bytes than were there: versions follow them
         except ConflictError:
             return False
         return True

@@ -156,6 +156,8 @@ def begin(driver: Store, config: TrialConfig, data_hash: str) -> None:
     )  # fmt: skip
     record_reading(driver, reading)
     keep_metrics(driver, "m", b"{}")
+    entry: dict[str, object] = {"schema": 1, "model": "m", "study": "s", "trial": "t00000"}
+    put_tree(driver, layout.ledger_entry("m", 1), entry)
     assert [
         finding
         for finding in examine(driver)
