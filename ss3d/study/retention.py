@@ -147,7 +147,8 @@ def sweep_study(store: Store, study: str, keep_best: int) -> list[Garbage]:
         for trial in list(doomed):
             if not _thin(fenced, study, trial, sizes):
                 del doomed[trial]
-        for trial in [trial for trial in doomed if (study, trial) in referenced_trials(store)]:
+        since = referenced_trials(store)
+        for trial in [trial for trial in doomed if (study, trial) in since]:
             _restore(fenced, study, trial, sizes)
             del doomed[trial]
         delete_keys(fenced, [key for keys in doomed.values() for key in keys])

@@ -14,7 +14,7 @@ from ss3d.store.staging import check_sha256
 
 
 class MemoryStore:
-    """A store that passes what the contract asks of one process.
+    """A store for one process, with the keys and versions of the others.
 
     Args:
         objects: to begin with.
