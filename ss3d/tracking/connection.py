@@ -92,10 +92,15 @@ def mlflow_errors(settings: Settings) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        told = without_password(f"MLflow at {settings.tracking_uri}: {reason}")
+        told = f"MLflow at {shown_address(settings)}: {without_password(reason)}"
         raise ServiceError(told) from error
 
 
+def shown_address(settings: Settings) -> str:
+    """Return the tracking address without user and password."""
+    return without_password(settings.tracking_uri)
+
+
 def without_password(text: str) -> str:
-    """Return an address, or a text with addresses, without users and passwords."""
+    """Return a text with its addresses without users and passwords."""
     return _USER.sub("", text)

@@ -21,7 +21,7 @@ from ss3d.tracking.connection import (
     make_database_folder,
     mlflow_errors,
     open_client,
-    without_password,
+    shown_address,
 )
 from ss3d.tracking.naming import experiment_name, view_key
 
@@ -50,7 +50,7 @@ def serve_pages(settings: Settings, port: int) -> Iterator[tuple[str, subprocess
         ServiceError: the server does not start, or the port is taken.
     """
     if not is_embedded(settings):
-        address = without_password(settings.tracking_uri)
+        address = shown_address(settings)
         raise ConfigError(f"ui: {address} is a server already; open it in a browser")
     make_database_folder(settings)
     port = port or _free_port()
