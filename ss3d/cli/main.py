@@ -18,6 +18,7 @@ from ss3d.cli import (
     evaluate,
     figure,
     gains,
+    gc,
     importance,
     lifecycle,
     model,
@@ -77,6 +78,7 @@ for command in (
     lifecycle.ui,
     lifecycle.sync,
     doctor.doctor,
+    gc.gc,
 ):
     app.command()(command)
 

@@ -14,6 +14,7 @@ from types import FrameType
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 
 from ss3d.errors import ConfigError, ServiceError
 from ss3d.settings import Settings
@@ -95,6 +96,7 @@ def run_jobs(
             raise KeyboardInterrupt
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(board.slots)
+    _keep_credentials()
     with tempfile.TemporaryDirectory(prefix="ss3d-tune-") as folder, _signals(interrupted):
         tuner = tune.Tuner(
             tune.with_resources(
@@ -122,6 +124,15 @@ def run_jobs(
                 interrupted.set()  # nobody waits for a store that is away
                 raise ServiceError(f"{board.loss}; go on by --resume") from None
             raise
+
+
+def _keep_credentials() -> None:
+    """Let Tune not send the driver's AWS keys to workers: Ray writes them into its logs.
+
+    Workers have their own, from their node's environment or role; here they are our children.
+    """
+    names = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in names if not name.startswith("AWS_")}
 
 
 @contextmanager
