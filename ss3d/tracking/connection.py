@@ -89,7 +89,11 @@ def mlflow_errors(settings: Settings) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ServiceError(f"MLflow at {shown_address(settings)}: {reason}") from error
+        secret = urlsplit(settings.tracking_uri).netloc.rpartition("@")[0]
+        if secret:
+            reason = reason.replace(f"{secret}@", "")
+        cause = None if secret else error  # MLflow's own message repeats the address
+        raise ServiceError(f"MLflow at {shown_address(settings)}: {reason}") from cause
 
 
 def shown_address(settings: Settings) -> str:

@@ -39,6 +39,10 @@ _SHARED: dict[SharedKind, tuple[str, str]] = {
     "pretrain": ("Shared pretrained state", "start from it"),
     "control": ("Supervised control", "are measured against it"),
 }
+_LINKS: dict[SharedKind, str] = {
+    "pretrain": "Epoch 0 is the pretrained state",
+    "control": "Measured against the supervised control",
+}
 _STUDY_TABLES = (
     "objective", "constraints", "sampler", "pruner", "budget", "seed", "parameters", "strata",
     "arms", "controls",
@@ -73,15 +77,21 @@ def shared_params(record: SharedRecord) -> dict[str, str]:
     return {p: text for p, text in config_params(record.config).items() if marks[p] not in idle}
 
 
-def trial_tags(record: TrialRecord) -> dict[str, str]:
-    """Return state, stratum, reason, links and description of a trial's run."""
+def trial_tags(record: TrialRecord, pages: Mapping[SharedKind, str]) -> dict[str, str]:
+    """Return state, stratum, reason, links and description of a trial's run.
+
+    Args:
+        record: of the trial.
+        pages: where MLflow shows what the trial shares with others, as far as it does.
+    """
     spec, result = record.spec, record.result
     tags = {
         "ss3d.state": record.state,
         **{f"ss3d.{kind}": key for kind, key in spec.shared()},
+        **{f"ss3d.{kind}_run": page.rpartition("/")[2] for kind, page in pages.items()},
         "ss3d.code_version": spec.code_version,
         "ss3d.data_hash": spec.data_hash,
-        NOTE: _trial_note(record),
+        NOTE: _trial_note(record, pages),
     }
     if spec.stratum:
         tags["ss3d.stratum"] = describe_values(spec.stratum)
@@ -186,7 +196,7 @@ def experiment_tags(name: str, objective: Objective) -> dict[str, str]:
     }
 
 
-def _trial_note(record: TrialRecord) -> str:
+def _trial_note(record: TrialRecord, pages: Mapping[SharedKind, str]) -> str:
     """Return the Markdown description of a trial's run."""
     spec, result = record.spec, record.result
     address = f"{spec.study}/{spec.trial}"
@@ -196,7 +206,10 @@ def _trial_note(record: TrialRecord) -> str:
     if result is not None and result.values:
         values = ", ".join(f"`{name}` = {value:.4g}" for name, value in result.values.items())
         lines.append(f"At the end: {values} after {record.reports[-1].epoch} epochs.")
-    lines.append(f"Epoch 0 is the pretrained state `{spec.pretrain_key[:8]}`.")
+    for kind, key in spec.shared():
+        name = f"`{key[:8]}`"
+        shown = f"[{name}]({pages[kind]})" if kind in pages else name
+        lines.append(f"{_LINKS[kind]} {shown}.")
     lines.append(f"Again, in one process: `ss3d rerun {address} --check`")
     return "\n\n".join(lines)
 

@@ -21,6 +21,7 @@ from ss3d.store.layout import SharedKind
 from ss3d.store.protocol import Store
 from ss3d.tracking import naming
 from ss3d.tracking.connection import mlflow_errors, open_client
+from ss3d.tracking.epoch_images import IMAGES_TAG, gather_images, list_previews
 from ss3d.tracking.run_files import gather_files, list_logs
 from ss3d.tracking.run_index import RunIndex
 from ss3d.tracking.runs import RunWriter, not_finite
@@ -125,7 +126,12 @@ class Projection:
             run.write_params(naming.config_params(sealed.config))
             run.write_dataset(naming.experiment_name(spec), sealed.data_hash)
             run.write_epochs(_of_phase(record.reports, "semi"))
-            run.write_tags(naming.trial_tags(record) | _not_finite_tag(record.reports))
+            pages = {
+                kind: found.page
+                for kind, key in sealed.shared()
+                if (found := self._index.find(spec, kind, key))
+            }
+            run.write_tags(naming.trial_tags(record, pages) | _not_finite_tag(record.reports))
             if result is not None:
                 run.write_status(STATUS[record.state], result.finished_at)
                 self._write_files(run, record)
@@ -143,14 +149,20 @@ class Projection:
             return run.run_id
 
     def _write_files(self, run: RunWriter, record: TrialRecord) -> None:
-        """Upload configuration, logs, weights, pictures and clouds; again when a log came late."""
+        """Upload configuration, logs, weights, pictures and clouds; again when some came late."""
         assert record.result is not None
-        logs = list_logs(self._store, record)
-        version = f"a{record.result.attempt}" + (f" logs {len(logs)}" if logs else "")
+        logs, previews = list_logs(self._store, record), list_previews(self._store, record)
+        counts = {"logs": len(logs), "previews": len(previews)}
+        version = " ".join(
+            [f"a{record.result.attempt}", *(f"{kind} {n}" for kind, n in counts.items() if n)]
+        )
         if run.has_files(version):
             return
         with tempfile.TemporaryDirectory(prefix="ss3d-files-") as folder:
             gather_files(self._store, record, logs, Path(folder))
+            if previews:
+                gather_images(self._store, record, previews, Path(folder))
+                run.write_tags(IMAGES_TAG)
             run.write_files(Path(folder), version)
 
 

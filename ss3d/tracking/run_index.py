@@ -63,6 +63,15 @@ class RunIndex:
         tags: dict[str, str] = {} if known else {PARENT: self.study(spec).run_id}
         return known or self._run(spec, kind, value, tags, started_at)
 
+    def find(self, spec: Mapping[str, Any], kind: str, value: str) -> RunWriter | None:
+        """Return a run of a study's experiment; None if MLflow has none."""
+        if (kind, value) not in self._runs:
+            run = find_run(self._client, self.experiment(spec), kind, value)
+            if run is None:
+                return None
+            self._runs[kind, value] = RunWriter(self._client, run, self.written)
+        return self._runs[kind, value]
+
     def _run(
         self,
         spec: Mapping[str, Any],
@@ -71,19 +80,17 @@ class RunIndex:
         tags: Mapping[str, str],
         started_at: float | None,
     ) -> RunWriter:
-        if (kind, value) not in self._runs:
-            experiment = self.experiment(spec)
-            run = find_run(self._client, experiment, kind, value)
-            if run is None:
-                own = {"ss3d.study": str(spec["name"]), KIND: kind, f"ss3d.{kind}": value}
-                run = self._client.create_run(
-                    experiment,
-                    start_time=None if started_at is None else int(started_at * 1000),
-                    tags={**naming.RUN_TAGS, **tags, **own},
-                    run_name=value,
-                )
-                self.written["runs"] += 1
-            self._runs[kind, value] = RunWriter(self._client, run, self.written)
+        if found := self.find(spec, kind, value):
+            return found
+        own = {"ss3d.study": str(spec["name"]), KIND: kind, f"ss3d.{kind}": value}
+        run = self._client.create_run(
+            self.experiment(spec),
+            start_time=None if started_at is None else int(started_at * 1000),
+            tags={**naming.RUN_TAGS, **tags, **own},
+            run_name=value,
+        )
+        self.written["runs"] += 1
+        self._runs[kind, value] = RunWriter(self._client, run, self.written)
         return self._runs[kind, value]
 
     def experiment(self, spec: Mapping[str, Any]) -> str:
