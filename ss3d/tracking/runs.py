@@ -99,7 +99,7 @@ class RunWriter:
             seconds += report.system.get("epoch_s", 0.0)
             if report.epoch <= self._last_epoch:
                 continue
-            points = _points(report, int(seconds * 1000))
+            points = points_of(report, int(seconds * 1000))
             if len(batch) + len(points) > _METRICS_PER_BATCH:
                 self._post(batch, last)
                 batch = []
@@ -151,8 +151,13 @@ def not_finite(reports: Sequence[EpochReport]) -> str:
     return "; ".join(f"{name} in epoch {', '.join(at)}" for name, at in sorted(epochs.items()))
 
 
-def _points(report: EpochReport, milliseconds: int) -> list[Metric]:
-    """Return an epoch's finite values; MLflow would make numbers of NaN and infinities."""
+def points_of(report: EpochReport, milliseconds: int) -> list[Metric]:
+    """Return an epoch's finite values; MLflow would make numbers of NaN and infinities.
+
+    Args:
+        report: of the epoch.
+        milliseconds: when it ended, since 1970.
+    """
     from mlflow.entities import Metric
 
     values = {
