@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ss3d.config import P2, UNSUP, TrialConfig, field_marks
 from ss3d.report.leaderboard import (
@@ -18,6 +18,9 @@ from ss3d.store.layout import SharedKind
 from ss3d.tracking.statuses import Status
 from ss3d.trial.objectives import Objective, objectives_of
 from ss3d.trial.records import SharedRecord, StudyRecord, TrialRecord
+
+if TYPE_CHECKING:
+    from ss3d.tracking.runs import RunWriter
 
 NOTE = "mlflow.note.content"
 """Tag that MLflow shows as a run's description, in Markdown."""
@@ -77,21 +80,21 @@ def shared_params(record: SharedRecord) -> dict[str, str]:
     return {p: text for p, text in config_params(record.config).items() if marks[p] not in idle}
 
 
-def trial_tags(record: TrialRecord, pages: Mapping[SharedKind, str]) -> dict[str, str]:
+def trial_tags(record: TrialRecord, shared: Mapping[SharedKind, RunWriter]) -> dict[str, str]:
     """Return state, stratum, reason, links and description of a trial's run.
 
     Args:
         record: of the trial.
-        pages: where MLflow shows what the trial shares with others, as far as it does.
+        shared: runs of what the trial shares with others, as far as MLflow has them.
     """
     spec, result = record.spec, record.result
     tags = {
         "ss3d.state": record.state,
         **{f"ss3d.{kind}": key for kind, key in spec.shared()},
-        **{f"ss3d.{kind}_run": page.rpartition("/")[2] for kind, page in pages.items()},
+        **{f"ss3d.{kind}_run": run.run_id for kind, run in shared.items()},
         "ss3d.code_version": spec.code_version,
         "ss3d.data_hash": spec.data_hash,
-        NOTE: _trial_note(record, pages),
+        NOTE: _trial_note(record, shared),
     }
     if spec.stratum:
         tags["ss3d.stratum"] = describe_values(spec.stratum)
@@ -196,7 +199,7 @@ def experiment_tags(name: str, objective: Objective) -> dict[str, str]:
     }
 
 
-def _trial_note(record: TrialRecord, pages: Mapping[SharedKind, str]) -> str:
+def _trial_note(record: TrialRecord, shared: Mapping[SharedKind, RunWriter]) -> str:
     """Return the Markdown description of a trial's run."""
     spec, result = record.spec, record.result
     address = f"{spec.study}/{spec.trial}"
@@ -208,10 +211,10 @@ def _trial_note(record: TrialRecord, pages: Mapping[SharedKind, str]) -> str:
         lines.append(f"At the end: {values} after {record.reports[-1].epoch} epochs.")
     for kind, key in spec.shared():
         name = f"`{key[:8]}`"
-        shown = f"[{name}]({pages[kind]})" if kind in pages else name
-        lines.append(f"{_LINKS[kind]} {shown}.")
+        linked = f"[{name}]({shared[kind].page})" if kind in shared else name
+        lines.append(f"{_LINKS[kind]} {linked}.")
     lines.append(f"Again, in one process: `ss3d rerun {address} --check`")
-    return "\n\n".join(lines)
+    return "  \n".join(lines)  # breaks within a paragraph: MLflow folds what is higher
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -121,17 +121,17 @@ class Projection:
         sealed, result = record.spec, record.result
         with mlflow_errors(self._settings):
             address = f"{sealed.study}/{sealed.trial}"
-            run = self._index.child(spec, "trial", address, sealed.proposed_at)
-            run.write_name(naming.trial_name(record))
+            name = naming.trial_name(record)
+            run = self._index.child(spec, "trial", address, name, sealed.proposed_at)
             run.write_params(naming.config_params(sealed.config))
             run.write_dataset(naming.experiment_name(spec), sealed.data_hash)
             run.write_epochs(_of_phase(record.reports, "semi"))
-            pages = {
-                kind: found.page
+            shared = {
+                kind: found
                 for kind, key in sealed.shared()
                 if (found := self._index.find(spec, kind, key))
             }
-            run.write_tags(naming.trial_tags(record, pages) | _not_finite_tag(record.reports))
+            run.write_tags(naming.trial_tags(record, shared) | _not_finite_tag(record.reports))
             if result is not None:
                 run.write_status(STATUS[record.state], result.finished_at)
                 self._write_files(run, record)
@@ -140,8 +140,7 @@ class Projection:
     def shared(self, spec: Mapping[str, Any], record: SharedRecord, status: Status) -> str:
         """Write the run of a shared pretrained state or control and return the run's id."""
         with mlflow_errors(self._settings):
-            run = self._index.child(spec, record.kind, record.key)
-            run.write_name(naming.shared_name(record))
+            run = self._index.child(spec, record.kind, record.key, naming.shared_name(record))
             run.write_params(naming.shared_params(record))
             run.write_epochs(_of_phase(record.reports, _PHASES[record.kind]))
             run.write_tags(naming.shared_tags(record, status) | _not_finite_tag(record.reports))

@@ -154,6 +154,7 @@ class Projector:
                 )
                 self._write(projection, item)
             except Exception as error:  # noqa: BLE001 - no failure of MLflow may end a search
+                projection = None  # what comes back may be another MLflow, and empty
                 failures[key] += self._closing.is_set()
                 self._put_back(key, item, str(error), final=failures[key] >= _LAST_TRIES)
                 self._closing.wait(pause)

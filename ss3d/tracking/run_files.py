@@ -100,8 +100,13 @@ def _examples(previews: Previews) -> list[Example]:
 
 
 def _illustrate(directory: Path, title: str) -> None:
+    """Draw the objects nearest their category's median, one category after the other."""
     previews = read_previews(directory / "best")
-    examples = _examples(previews)
+    models = [Model("prediction", title, previews)]
+    choice = choose_objects(models, "median", _TURNED)
+    write_viewer(directory / "clouds" / "viewer.html", comparison(models, choice, AZIMUTH, title))
+    by_name = {example.name: example for example in _examples(previews)}
+    examples = [by_name[name] for name in choice.ids if name in by_name]
     if examples:
         draw_reconstructions(
             directory / "pictures" / "reconstructions.png",
@@ -111,6 +116,3 @@ def _illustrate(directory: Path, title: str) -> None:
     for example in examples[:_CLOUDS]:
         name = example.name.replace("/", "-")
         write_cloud(directory / "clouds" / f"{name}.ply", example.predicted)
-    models = [Model("prediction", title, previews)]
-    choice = choose_objects(models, "median", _TURNED)
-    write_viewer(directory / "clouds" / "viewer.html", comparison(models, choice, AZIMUTH, title))

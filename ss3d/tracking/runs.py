@@ -37,7 +37,10 @@ class RunWriter:
 
     def __init__(self, client: MlflowClient, run: Run, written: Counter[str]) -> None:
         self.run_id: str = run.info.run_id
-        self.page = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        self.page = (
+            f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+            "?workflowType=machine_learning"
+        )
         """Its address within MLflow's pages."""
         self.started_at: float = run.info.start_time / 1000
         self._client = client

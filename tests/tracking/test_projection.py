@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from tracking_records import STUDY_SPEC, make_pretrain, make_reports, make_trial
+from tracking_records import STUDY_SPEC, make_pretrain, make_reports, make_trial, put_preview
 
 from ss3d.config import canonical_json
 from ss3d.errors import CheckpointError
@@ -20,6 +20,7 @@ from ss3d.tracking.run_index import trial_run_ids
 from ss3d.trial.records import TrialRecord
 
 PutTrial = Callable[[TrialRecord], None]
+ENDS = (".png", "+compressed.webp")
 
 
 @pytest.fixture
@@ -150,6 +151,7 @@ def test_a_finished_trial_has_status_reason_and_files(
         "pictures/reconstructions.png",
         "clouds/chair-1.ply",
         "clouds/table-2.ply",
+        "clouds/viewer.html",
     }
     assert files == always | of_the_best if state == "complete" else files == always
 
@@ -214,7 +216,7 @@ def test_sync_rebuilds_a_study_from_the_store(
         "shared": 0,
         "runs": 3,
         "epochs": 6,
-        "files": 14,
+        "files": 15,
         "problems": {},
     }
     again = sync(store, settings, "demo")
@@ -352,3 +354,43 @@ def test_a_study_that_runs_has_no_figures_yet(
         sync(store, settings, "demo")
     (run,) = (run for run in all_runs(client) if run.data.tags["ss3d.kind"] == "study")
     assert files_below(client, run.info.run_id) == set()
+
+
+def test_predictions_over_epochs_are_images_that_mlflow_slides_through(
+    settings: Settings,
+    store: DirectoryStore,
+    client: MlflowClient,
+    put_trial: PutTrial,
+    tmp_path: Path,
+) -> None:
+    record = make_trial(1, "pruned", epochs=3, reason="asha")
+    put_trial(record)
+    put_preview(store, "t00001", 0, tmp_path)
+    projection = Projection(settings, store)
+    run_id = projection.trial(STUDY_SPEC, record)
+    names = [f"images/predictions+step+0+timestamp+1700000100000+t00001{end}" for end in ENDS]
+    always = {"config.json", "pictures/curve.png", "pictures/epochs.png"}
+    assert files_below(client, run_id) == {*always, *names}
+    assert client.get_run(run_id).data.tags["mlflow.loggedImages"] == "True"
+
+    put_preview(store, "t00001", 2, tmp_path)  # it was still on its way
+    for _ in range(2):
+        projection.trial(STUDY_SPEC, record)
+    steps = {name.split("+")[2] for name in files_below(client, run_id) if "+step+" in name}
+    assert steps == {"0", "2"}
+    assert projection.written["files"] == 5 + 7
+
+
+def test_a_trial_links_to_the_runs_of_what_it_shares(
+    projection: Projection, client: MlflowClient
+) -> None:
+    record = make_trial()
+    note = "mlflow.note.content"
+    tags = client.get_run(projection.trial(STUDY_SPEC, record)).data.tags
+    assert "ss3d.pretrain_run" not in tags
+    assert "pretrained state `abababab`." in tags[note]
+    pretrain = projection.shared(STUDY_SPEC, make_pretrain(), "FINISHED")
+    run = client.get_run(projection.trial(STUDY_SPEC, record))
+    assert run.data.tags["ss3d.pretrain_run"] == pretrain
+    page = f"#/experiments/{run.info.experiment_id}/runs/{pretrain}?"
+    assert f"pretrained state [`abababab`]({page}" in run.data.tags[note]

@@ -133,6 +133,25 @@ def test_a_pretraining_that_failed_fails_with_all_trials_that_needed_it(
     assert statuses(settings) == {"demo": "FINISHED", "pretrain": "FAILED", "t00000": "FAILED"}
 
 
+def test_a_finished_trial_links_to_a_control_that_came_later(
+    settings: Settings, store: DirectoryStore, put_trial: PutTrial
+) -> None:
+    control = make_pretrain().model_copy(update={"kind": "control", "key": "cd" * 32})
+    trial = make_trial(0, "pruned")
+    spec = trial.spec.model_copy(update={"control_key": control.key})
+    trial = trial.model_copy(update={"spec": spec})
+    put_trial(trial)
+    with Projector(settings, store) as projector:
+        projector.study(STUDY_SPEC)
+        projector.trial(trial)
+        wait_until(lambda: statuses(settings).get("t00000") == "KILLED")
+        projector.shared(control)
+    client = MlflowClient(settings.tracking_uri)
+    (run_id,) = trial_run_ids(settings, STUDY_SPEC).values()
+    linked = client.get_run(client.get_run(run_id).data.tags["ss3d.control_run"])
+    assert linked.data.tags["ss3d.control"] == control.key
+
+
 def test_a_log_that_came_late_is_fetched_when_it_closes(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial, tmp_path: Path
 ) -> None:
