@@ -23,6 +23,10 @@ _SEEDED = ("alembic_version", "alembic_version_auth", "workspaces", "users")
 _OWN = ("AWS_", "MLFLOW_", "SS3D_")
 
 
+ON_EACH_TRACKING = pytest.mark.parametrize("settings", ["embedded", "server"], indirect=True)
+"""Runs a test of tests/tracking on SQLite, and against the stack's MLflow."""
+
+
 class LocalStack(NamedTuple):
     """A stack that runs, and what sourcing its `env` gives."""
 
