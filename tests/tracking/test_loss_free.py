@@ -7,13 +7,12 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from mlflow import MlflowClient
+from servers.local_stack import LocalStack
 from tracking_records import STUDY_SPEC, make_pretrain, make_trial, put_preview, put_shared
 
 from ss3d.settings import Settings
@@ -21,7 +20,6 @@ from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
 from ss3d.tracking.projector import Projector
 from ss3d.tracking.resync import sync
-from ss3d.tracking.server import serve_pages
 from ss3d.trial.records import TrialRecord
 
 pytestmark = pytest.mark.slow
@@ -35,66 +33,44 @@ TRIALS = (
 )
 
 
-class Server:
-    """An MLflow server on one port, which is harmed and comes back."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self._running = ExitStack()
-
-    def start(self, settings: Settings) -> Settings:
-        """Serve a tracking store; return how it is reached, with the same home."""
-        address, process = self._running.enter_context(serve_pages(settings, self.port))
-        self.port = int(address.rpartition(":")[2])
-        self.family = [*psutil.Process(process.pid).children(recursive=True), process]
-        return settings.model_copy(update={"tracking": address})
-
-    def kill(self) -> None:
-        for process in self.family:
-            process.kill()
-        self._running.close()
-
-
+@pytest.mark.parametrize("settings", ["server"], indirect=True)
 def test_what_a_killed_server_missed_is_there_afterwards_once(
     settings: Settings,
     store: DirectoryStore,
     put_trial: Callable[[TrialRecord], None],
     migrated_database: Path,
+    local_stack: LocalStack,
     tmp_path: Path,
 ) -> None:
     put_store(store, put_trial, tmp_path)
-    undisturbed, empty = (at_home(tmp_path / name, migrated_database, store) for name in "ab")
+    undisturbed = Settings(home=tmp_path / "undisturbed", store=store.address)
+    undisturbed.home.mkdir()
+    shutil.copyfile(migrated_database, undisturbed.home / "mlflow.db")
     sync(store, undisturbed, "demo")
     expected = everything_in(undisturbed, tmp_path)
     assert len(expected) == 1 + 1 + len(TRIALS)
     assert all(len(run["files"]) > 1 for name, run in expected.items() if name.startswith("t0"))
 
-    server = Server()
-    reached = server.start(settings)
-    projector = Projector(reached, store)
-    started, steps = time.monotonic(), 0
+    projector = Projector(settings, store)
     projector.study(STUDY_SPEC)
+    started = time.monotonic()
     while (second := time.monotonic() - started) < KILLED_AT_S:
         feed(projector, round(EPOCHS * second / (2 * KILLED_AT_S)))
-        steps += 1
         time.sleep(0.1)
-    server.kill()
+    local_stack.kill("mlflow")
     feed(projector, EPOCHS)
     for trial in TRIALS:
         projector.trial(trial)
-    assert steps > 3
-    server.start(settings)
-    assert projector.close() == []  # it went on by itself
-    assert sync(store, reached, "demo")["problems"] == {}
-    assert everything_in(reached, tmp_path) == expected
+    local_stack.up()
+    assert projector.close() == []  # it goes on by itself
+    assert sync(store, settings, "demo")["problems"] == {}
+    assert everything_in(settings, tmp_path) == expected
 
-    server.kill()
-    server.start(empty)
-    counts = sync(store, reached, "demo")
-    assert counts["runs"] == len(expected)
-    assert everything_in(reached, tmp_path) == expected
-    assert {sync(store, reached, "demo")[kind] for kind in ("runs", "epochs", "files")} == {0}
-    server.kill()
+    local_stack.empty_tracking()  # as if another server were in its place
+    assert sync(store, settings, "demo")["runs"] == len(expected)
+    assert everything_in(settings, tmp_path) == expected
+    again = sync(store, settings, "demo")
+    assert {again[kind] for kind in ("runs", "epochs", "files")} == {0}
 
 
 def put_store(
@@ -107,13 +83,6 @@ def put_store(
         put_preview(store, trial.spec.trial, 0, folder)
     (folder / "log.txt").write_text("Traceback")
     store.put_file(layout.trial("demo", "t00002", "log", "a1.txt"), folder / "log.txt")
-
-
-def at_home(home: Path, database: Path, store: DirectoryStore) -> Settings:
-    """Return a tracking store of its own, which is empty, for the same studies."""
-    home.mkdir()
-    shutil.copyfile(database, home / "mlflow.db")
-    return Settings(home=home, store=store.address)
 
 
 def feed(projector: Projector, epochs: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from servers.local_stack import ON_EACH_TRACKING
 from tracking_records import STUDY_SPEC, make_pretrain, make_reports, make_trial, put_preview
 
 from ss3d.config import canonical_json
@@ -49,6 +50,7 @@ def files_below(client: MlflowClient, run_id: str, folder: str | None = None) ->
     return found
 
 
+@ON_EACH_TRACKING
 def test_a_running_trial_shows_name_parameters_and_curves(
     projection: Projection, client: MlflowClient
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_running_trial_shows_name_parameters_and_curves(
     assert times == [1_700_000_102_000 + 2000 * epoch for epoch in range(4)]
 
 
+@ON_EACH_TRACKING
 def test_trials_and_pretrains_are_children_of_their_study(
     projection: Projection, client: MlflowClient
 ) -> None:
@@ -86,6 +89,7 @@ def test_trials_and_pretrains_are_children_of_their_study(
     assert len(curve(client, pretrain.info.run_id, "val/cd_l1")) == 3
 
 
+@ON_EACH_TRACKING
 def test_writing_the_same_again_writes_nothing(
     settings: Settings, store: DirectoryStore, client: MlflowClient, put_trial: PutTrial
 ) -> None:
@@ -116,6 +120,7 @@ def test_writing_the_same_again_writes_nothing(
         assert len(points) == len(set(points))
 
 
+@ON_EACH_TRACKING
 def test_a_new_process_goes_on_after_the_last_epoch(
     settings: Settings, store: DirectoryStore, client: MlflowClient
 ) -> None:
@@ -127,6 +132,7 @@ def test_a_new_process_goes_on_after_the_last_epoch(
     assert [epoch for epoch, _ in curve(client, run_id, "train/loss")] == [0, 1, 2, 3, 4]
 
 
+@ON_EACH_TRACKING
 @pytest.mark.parametrize(
     ("state", "status"), [("complete", "FINISHED"), ("pruned", "KILLED"), ("failed", "FAILED")]
 )
@@ -171,6 +177,7 @@ def test_the_log_of_a_failed_trial_is_an_artifact(
     assert files_below(client, run_id) == {"config.json", "log/a1.txt"}
 
 
+@ON_EACH_TRACKING
 def test_values_that_are_not_finite_are_left_out_and_named(
     projection: Projection, client: MlflowClient
 ) -> None:
@@ -205,6 +212,7 @@ def test_the_study_shows_its_leaderboard(projection: Projection, client: MlflowC
     assert run.info.status == "FINISHED"
 
 
+@ON_EACH_TRACKING
 def test_sync_rebuilds_a_study_from_the_store(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial
 ) -> None:
@@ -231,6 +239,7 @@ def test_sync_rebuilds_a_study_from_the_store(
     assert set(trial_run_ids(settings, STUDY_SPEC)) == {"t00000", "t00001"}
 
 
+@ON_EACH_TRACKING
 def test_the_experiment_has_a_table_of_the_trials(
     projection: Projection, client: MlflowClient
 ) -> None:
@@ -325,6 +334,7 @@ def test_sync_shows_a_pretraining_that_failed(
     assert run.data.tags["ss3d.state"] == "failed"
 
 
+@ON_EACH_TRACKING
 def test_the_parent_run_has_the_page_and_the_figures_of_a_study(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial, client: MlflowClient
 ) -> None:

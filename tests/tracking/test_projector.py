@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from servers.local_stack import ON_EACH_TRACKING
 from tracking_records import STUDY_SPEC, make_pretrain, make_trial
 
 from ss3d.settings import Settings
@@ -27,6 +28,7 @@ def statuses(settings: Settings) -> dict[str, str]:
     return {run.info.run_name.split(" ")[0]: run.info.status for run in runs}
 
 
+@ON_EACH_TRACKING
 def test_everything_given_is_written_when_it_closes(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial
 ) -> None:
@@ -62,6 +64,7 @@ def test_the_page_of_a_finished_study_is_written_once(
     assert sync(store, settings, "demo")["files"] == 0
 
 
+@ON_EACH_TRACKING
 def test_an_interrupted_study_is_shown_as_such_and_goes_on(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial
 ) -> None:
