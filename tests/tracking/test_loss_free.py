@@ -115,7 +115,7 @@ def everything_in(settings: Settings, folder: Path) -> dict[str, Any]:
             "points": sorted(point if is_timed else point[:3] for point in points),
             "files": files_of(client, run.info.run_id, folder / run.info.run_id),
         }
-    text = json.dumps(found)
+    text = json.dumps(found).replace(f"experiments/{experiment.experiment_id}/", "experiments/id/")
     for run in runs:
         text = text.replace(run.info.run_id, f"id of {run.info.run_name.split()[0]}")
     return json.loads(text)
