@@ -56,17 +56,17 @@ class LivePage:
             time.sleep(0.2)
         return self.text()
 
-    def click(self, selector: str, word: str) -> None:
-        """Click the first element of a kind whose text contains a word, once it is there."""
+    def link_of(self, word: str) -> str:
+        """Return where the first link leads whose text contains a word, once it is there."""
         found = (
-            f"[...document.querySelectorAll({json.dumps(selector)})]"
-            f".find((one) => one.innerText.includes({json.dumps(word)}))"
+            "([...document.links].find((one) => one.innerText.includes("
+            f"{json.dumps(word)})) ?? {{}}).href"
         )
         deadline = time.monotonic() + _PATIENCE_S
-        while not self.evaluate(f"Boolean({found})"):
-            assert time.monotonic() < deadline, f"no {selector} with {word!r}"
+        while not (address := self.evaluate(found)):
+            assert time.monotonic() < deadline, f"no link with {word!r} in:\n{self.text()}"
             time.sleep(0.2)
-        self.evaluate(f"{found}.click()")
+        return address
 
     def screenshot(self, path: Path) -> None:
         """Write what is shown as a PNG."""

@@ -66,10 +66,11 @@ def look_at(page: str, folder: Path) -> None:
         assert "pretrain abababab" not in text
         check_picture(browser, folder / "table.png")
 
-        browser.click("a", "t00002")
-        browser.wait_for("demo/t00002", "Parent run", "abababab")
+        browser.open(browser.link_of("t00002"))
+        browser.wait_for("demo/t00002", "Parent run")
+        pretrain = browser.link_of("abababab")
         check_picture(browser, folder / "trial.png")
-        browser.click("a", "abababab")
+        browser.open(pretrain)
         browser.wait_for("Shared pretrained state")
 
 
