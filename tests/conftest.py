@@ -13,7 +13,7 @@ from ss3d.data.procedural import prepare_procedural
 from ss3d.settings import Settings
 from ss3d.store.directory import DirectoryStore
 
-pytest_plugins = ["s3.s3_server"]
+pytest_plugins = ["s3.s3_server", "servers.local_stack"]
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,7 @@ def _ours(home: Path, name: str, num_trials: int, slots: int) -> float:
     )
     search(request, Settings(home=home), None, Watcher(), NoJob)
     trials = load_study_record(_store(home), name).trials
-    return _per_trial([trial.result.finished_at for trial in trials if trial.result])
+    return per_trial([trial.result.finished_at for trial in trials if trial.result])
 
 
 def _plain(home: Path, num_trials: int, slots: int, reuse: bool) -> float:
@@ -169,8 +169,9 @@ def _plain(home: Path, num_trials: int, slots: int, reuse: bool) -> float:
                 callbacks=[ends],
             ),
         ).fit()
-    return _per_trial(ends.times)
+    return per_trial(ends.times)
 
 
-def _per_trial(ends: list[float]) -> float:
+def per_trial(ends: list[float]) -> float:
+    """Return the seconds per trial from the first end to the last."""
     return (max(ends) - min(ends)) / (len(ends) - 1)

@@ -45,7 +45,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def surroundings() -> dict[str, Any]:
     """Return what figures depend on besides the code: the machine, its load, the versions."""
-    libraries = {name: version(name) for name in ("ray", "optuna")}
+    libraries = {name: version(name) for name in ("ray", "optuna", "mlflow")}
     return {
         **machine(),
         "cpus": len(os.sched_getaffinity(0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ss3d.cli import overheads, savings
+from ss3d.cli import overheads, savings, throughput
 
 app = typer.Typer(
     help="Measure what the documentation claims: every ratio comes from one run.",
@@ -13,3 +13,4 @@ app = typer.Typer(
 app.command()(overheads.driver)
 app.command()(overheads.overhead)
 app.command()(savings.savings)
+app.command()(throughput.tracking)

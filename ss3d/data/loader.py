@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,16 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def spread(self, count: int) -> Items:
+        """Return at most so many of the items, spread evenly: number n * len // count."""
+        count = min(count, len(self))
+        positions = [n * len(self) // count for n in range(count)]
+        few = copy.copy(self)
+        few.ids = [self.ids[position] for position in positions]
+        few.categories = [self.categories[position] for position in positions]
+        few._rows = self._rows[positions]
+        return few
 
     def batch(self, positions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Return a random view and a random subset of the cloud of each item.

@@ -23,6 +23,8 @@ class Model:
     source: str
     """As the user may find it again: a directory or STUDY/t00017."""
     previews: Previews
+    color: tuple[float, float, float] | None = None
+    """None takes the next of the sheet's."""
 
 
 @dataclass(frozen=True)

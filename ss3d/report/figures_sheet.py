@@ -199,7 +199,7 @@ def _predictions(models: Sequence[Model], name: str) -> list[Panel]:
     return [
         Panel(
             cloud=model.previews.predicted[model.previews.ids.index(name)],
-            color=MODEL_COLORS[number % len(MODEL_COLORS)],
+            color=model.color or MODEL_COLORS[number % len(MODEL_COLORS)],
             caption=_caption(model, name),
         )
         for number, model in enumerate(models)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -42,16 +44,34 @@ def read_previews(best: Path) -> Previews:
     Raises:
         CheckpointError: the previews are missing or damaged.
     """
+    previews = read_preview(best / "previews" / "val.safetensors")
+    try:
+        metrics = json.loads((best / "metrics.json").read_text())
+        config = json.loads((best / "config.json").read_text())
+        return replace(
+            previews,
+            distances={name: float(value) for name, value in metrics["per_model"].items()},
+            value=float(metrics["val"]["val/cd_l1"]),
+            config={f"{g}.{f}": v for g, fields in config.items() for f, v in fields.items()},
+        )
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{best}: previews cannot be read: {error}") from error
+
+
+def read_preview(path: Path) -> Previews:
+    """Read one file of previews, which says nothing of the configuration.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
-    path = best / "previews" / "val.safetensors"
     try:
         with safe_open(path, framework="numpy") as stored:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
             metadata = stored.metadata()
         ids, categories = (json.loads(metadata[name]) for name in ("ids", "categories"))
-        metrics = json.loads((best / "metrics.json").read_text())
-        config = json.loads((best / "config.json").read_text())
+        distances = json.loads(metadata.get("distances", "{}"))  # the first exports have none here
         return Previews(
             ids=ids,
             categories=categories,
@@ -59,9 +79,9 @@ def read_previews(best: Path) -> Previews:
             predicted=tensors["predicted"],
             target=tensors["target"],
             images=_images(tensors, ids),
-            distances={name: float(value) for name, value in metrics["per_model"].items()},
-            value=float(metrics["val"]["val/cd_l1"]),
-            config={f"{g}.{f}": v for g, fields in config.items() for f, v in fields.items()},
+            distances=distances,
+            value=fmean(distances.values()) if distances else nan,
+            config={},
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: previews cannot be read: {error}") from error

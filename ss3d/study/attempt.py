@@ -32,7 +32,7 @@ from ss3d.study.patience import patiently
 from ss3d.study.spool import Entry, Kind
 from ss3d.study.worker import Worker
 from ss3d.trial.checkpoint import load_state, save_state
-from ss3d.trial.export import export_best
+from ss3d.trial.export import export_best, export_preview, preview_epochs
 from ss3d.trial.history import shared_export
 from ss3d.trial.records import SCHEMA, EpochReport, TrialSpec
 from ss3d.trial.run import run_trial
@@ -148,6 +148,7 @@ class Attempt:
         if self._is_over(state):
             return
         for report in run_trial(state, data):
+            self._submit_preview(state, data)
             yield self._keep_what_is_compared(state, report)
             if self._is_over(state):
                 return
@@ -210,6 +211,18 @@ class Attempt:
         with self.worker.scratch() as folder:
             get_bundle(self.worker.store, prefix, Path(folder) / "bundle")
             return read(Path(folder) / "bundle")
+
+    def _submit_preview(self, state: TrialState, data: TrialData) -> None:
+        """Hand over what the student makes of a few objects, at a few epochs, for pictures."""
+        if self.job.kind != "trial" or state.epoch not in preview_epochs(state.config.semi.epochs):
+            return
+        name = f"{state.epoch:06d}.safetensors"
+        files = self.worker.spool.folder()
+        try:
+            export_preview(state, data, files / name)
+        except SafetensorError as error:
+            raise ServiceError(f"cannot write {files}: {error}") from error
+        self._submit(files, "file", "previews", name)
 
     def _submit_epoch(self, state: TrialState) -> None:
         """Hand over a checkpoint and the reports so far."""

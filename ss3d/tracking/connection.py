@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -93,7 +94,9 @@ def mlflow_errors(settings: Settings) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         told = f"MLflow at {shown_address(settings)}: {without_password(reason)}"
-        raise ServiceError(told) from error
+        has_password = shown_address(settings) != settings.tracking_uri
+        # MLflow's own message repeats the address
+        raise ServiceError(told) from None if has_password else error
 
 
 def shown_address(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ss3d.config import P2, UNSUP, TrialConfig, field_marks
 from ss3d.report.leaderboard import (
@@ -19,6 +19,9 @@ from ss3d.tracking.statuses import Status
 from ss3d.trial.objectives import Objective, objectives_of
 from ss3d.trial.records import SharedRecord, StudyRecord, TrialRecord
 from ss3d.trial.what_if import WhatIf
+
+if TYPE_CHECKING:
+    from ss3d.tracking.runs import RunWriter
 
 NOTE = "mlflow.note.content"
 """Tag that MLflow shows as a run's description, in Markdown."""
@@ -39,6 +42,10 @@ _STATES: dict[Status, str] = {
 _SHARED: dict[SharedKind, tuple[str, str]] = {
     "pretrain": ("Shared pretrained state", "start from it"),
     "control": ("Supervised control", "are measured against it"),
+}
+_LINKS: dict[SharedKind, str] = {
+    "pretrain": "Epoch 0 is the pretrained state",
+    "control": "Measured against the supervised control",
 }
 _STUDY_TABLES = (
     "objective", "constraints", "sampler", "pruner", "budget", "seed", "parameters", "strata",
@@ -74,15 +81,21 @@ def shared_params(record: SharedRecord) -> dict[str, str]:
     return {p: text for p, text in config_params(record.config).items() if marks[p] not in idle}
 
 
-def trial_tags(record: TrialRecord) -> dict[str, str]:
-    """Return state, stratum, reason, links and description of a trial's run."""
+def trial_tags(record: TrialRecord, shared: Mapping[SharedKind, RunWriter]) -> dict[str, str]:
+    """Return state, stratum, reason, links and description of a trial's run.
+
+    Args:
+        record: of the trial.
+        shared: runs of what the trial shares with others, as far as MLflow has them.
+    """
     spec, result = record.spec, record.result
     tags = {
         "ss3d.state": record.state,
         **{f"ss3d.{kind}": key for kind, key in spec.shared()},
+        **{f"ss3d.{kind}_run": run.run_id for kind, run in shared.items()},
         "ss3d.code_version": spec.code_version,
         "ss3d.data_hash": spec.data_hash,
-        NOTE: _trial_note(record),
+        NOTE: _trial_note(record, shared),
     }
     if spec.stratum:
         tags["ss3d.stratum"] = describe_values(spec.stratum)
@@ -210,7 +223,7 @@ def experiment_tags(name: str, objective: Objective) -> dict[str, str]:
     }
 
 
-def _trial_note(record: TrialRecord) -> str:
+def _trial_note(record: TrialRecord, shared: Mapping[SharedKind, RunWriter]) -> str:
     """Return the Markdown description of a trial's run."""
     spec, result = record.spec, record.result
     address = f"{spec.study}/{spec.trial}"
@@ -220,9 +233,12 @@ def _trial_note(record: TrialRecord) -> str:
     if result is not None and result.values:
         values = ", ".join(f"`{name}` = {value:.4g}" for name, value in result.values.items())
         lines.append(f"At the end: {values} after {record.reports[-1].epoch} epochs.")
-    lines.append(f"Epoch 0 is the pretrained state `{spec.pretrain_key[:8]}`.")
+    for kind, key in spec.shared():
+        name = f"`{key[:8]}`"
+        linked = f"[{name}]({shared[kind].page})" if kind in shared else name
+        lines.append(f"{_LINKS[kind]} {linked}.")
     lines.append(f"Again, in one process: `ss3d rerun {address} --check`")
-    return "\n\n".join(lines)
+    return "  \n".join(lines)  # breaks within a paragraph: MLflow folds what is higher
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

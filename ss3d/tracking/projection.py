@@ -21,6 +21,7 @@ from ss3d.store.layout import SharedKind
 from ss3d.store.protocol import Store
 from ss3d.tracking import naming
 from ss3d.tracking.connection import mlflow_errors, open_client
+from ss3d.tracking.epoch_images import IMAGES_TAG, gather_images, list_previews
 from ss3d.tracking.run_files import gather_files, list_logs
 from ss3d.tracking.run_index import RunIndex
 from ss3d.tracking.runs import RunWriter, not_finite
@@ -121,12 +122,17 @@ class Projection:
         sealed, result = record.spec, record.result
         with mlflow_errors(self._settings):
             address = f"{sealed.study}/{sealed.trial}"
-            run = self._index.child(spec, "trial", address, sealed.proposed_at)
-            run.write_name(naming.trial_name(record))
+            name = naming.trial_name(record)
+            run = self._index.child(spec, "trial", address, name, sealed.proposed_at)
             run.write_params(naming.config_params(sealed.config))
             run.write_dataset(naming.experiment_name(spec), sealed.data_hash)
             run.write_epochs(_of_phase(record.reports, "semi"))
-            run.write_tags(naming.trial_tags(record) | _not_finite_tag(record.reports))
+            shared = {
+                kind: found
+                for kind, key in sealed.shared()
+                if (found := self._index.find(spec, kind, key))
+            }
+            run.write_tags(naming.trial_tags(record, shared) | _not_finite_tag(record.reports))
             if result is not None:
                 run.write_status(STATUS[record.state], result.finished_at)
                 self._write_files(run, record)
@@ -135,8 +141,7 @@ class Projection:
     def shared(self, spec: Mapping[str, Any], record: SharedRecord, status: Status) -> str:
         """Write the run of a shared pretrained state or control and return the run's id."""
         with mlflow_errors(self._settings):
-            run = self._index.child(spec, record.kind, record.key)
-            run.write_name(naming.shared_name(record))
+            run = self._index.child(spec, record.kind, record.key, naming.shared_name(record))
             run.write_params(naming.shared_params(record))
             run.write_epochs(_of_phase(record.reports, _PHASES[record.kind]))
             run.write_tags(naming.shared_tags(record, status) | _not_finite_tag(record.reports))
@@ -146,8 +151,8 @@ class Projection:
     def what_if(self, spec: Mapping[str, Any], found: WhatIf) -> str:
         """Write the run of a trial with other values and return the run's id."""
         with mlflow_errors(self._settings):
-            run = self._index.child(spec, "what-if", found.name, found.started_at)
-            run.write_name(naming.what_if_name(found))
+            name = naming.what_if_name(found)
+            run = self._index.child(spec, "what-if", found.name, name, found.started_at)
             run.write_params(naming.config_params(found.config))
             run.write_dataset(naming.experiment_name(spec), found.data_hash)
             run.write_epochs(_of_phase(found.reports, "semi"))
@@ -156,14 +161,20 @@ class Projection:
             return run.run_id
 
     def _write_files(self, run: RunWriter, record: TrialRecord) -> None:
-        """Upload configuration, logs, weights, pictures and clouds; again when a log came late."""
+        """Upload configuration, logs, weights, pictures and clouds; again when some came late."""
         assert record.result is not None
-        logs = list_logs(self._store, record)
-        version = f"a{record.result.attempt}" + (f" logs {len(logs)}" if logs else "")
+        logs, previews = list_logs(self._store, record), list_previews(self._store, record)
+        counts = {"logs": len(logs), "previews": len(previews)}
+        version = " ".join(
+            [f"a{record.result.attempt}", *(f"{kind} {n}" for kind, n in counts.items() if n)]
+        )
         if run.has_files(version):
             return
         with tempfile.TemporaryDirectory(prefix="ss3d-files-") as folder:
             gather_files(self._store, record, logs, Path(folder))
+            if previews:
+                gather_images(self._store, record, previews, Path(folder))
+                run.write_tags(IMAGES_TAG)
             run.write_files(Path(folder), version)
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,7 +51,8 @@ class Projector:
         self._spec: dict[str, Any] = {}
         self._trials: dict[str, TrialRecord] = {}
         self._shared: dict[str, SharedRecord] = {}
-        self._failed: dict[str, TrialRecord] = {}
+        self._cut_short: dict[str, TrialRecord] = {}
+        """Failed and pruned trials: a log or picture may come after their result."""
         self._has_history = False
         self._waiting: OrderedDict[str, Item] = OrderedDict()
         self._problems: dict[str, str] = {}
@@ -93,8 +94,8 @@ class Projector:
         """Show a trial as far as the record goes."""
         with self._changed:
             self._trials[record.spec.trial] = record
-            if record.state == "failed":
-                self._failed[_trial_key(record)] = record
+            if record.state in ("failed", "pruned"):
+                self._cut_short[_trial_key(record)] = record
         self._put(_trial_key(record), record)
 
     def shared(self, record: SharedRecord) -> None:
@@ -114,7 +115,7 @@ class Projector:
         self._deadline = time.monotonic() + timeout_s
         self._closing.set()
         with self._changed:
-            for key, record in self._failed.items():  # their logs may have come after them
+            for key, record in self._cut_short.items():
                 self._waiting.setdefault(key, record)
             if self._spec:
                 self._waiting[self._study_key] = None
@@ -153,6 +154,7 @@ class Projector:
                 )
                 self._write(projection, item)
             except Exception as error:  # noqa: BLE001 - no failure of MLflow may end a search
+                projection = None  # what comes back may be another MLflow, and empty
                 failures[key] += self._closing.is_set()
                 self._put_back(key, item, str(error), final=failures[key] >= _LAST_TRIES)
                 self._closing.wait(pause)
@@ -189,8 +191,19 @@ class Projector:
             projection.report(study)
 
     def _write_shared(self, projection: Projection, record: SharedRecord) -> None:
-        status = shared_status(record, self._known_trials(), not self._closing.is_set())
+        trials = self._known_trials()
+        status = shared_status(record, trials, not self._closing.is_set())
+        before = projection.written["runs"]
         projection.shared(self._spec, record, status)
+        if projection.written["runs"] > before:
+            self._link_to(record, trials)
+
+    def _link_to(self, record: SharedRecord, trials: Sequence[TrialRecord]) -> None:
+        """Write the finished trials that share something again: its run is there now."""
+        with self._changed:
+            for trial in trials:
+                if trial.result and (record.kind, record.key) in trial.spec.shared():
+                    self._waiting.setdefault(_trial_key(trial), trial)
 
     def _known_trials(self) -> list[TrialRecord]:
         """Return the trials of this and of earlier sessions of the study."""

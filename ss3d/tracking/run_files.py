@@ -8,8 +8,11 @@ from pathlib import Path
 
 from ss3d.report.clouds import write_cloud
 from ss3d.report.curves import draw_curves
+from ss3d.report.figures_choice import Model, choose_objects
+from ss3d.report.figures_sheet import AZIMUTH, comparison
+from ss3d.report.figures_viewer import write_viewer
 from ss3d.report.pictures import Example, draw_reconstructions
-from ss3d.report.previews import read_previews
+from ss3d.report.previews import Previews, read_previews
 from ss3d.store import layout
 from ss3d.store.bundle import bundle_exists, get_files, is_thinned, read_manifest
 from ss3d.store.protocol import Store
@@ -20,6 +23,8 @@ _ROWS = 3
 """Objects in the picture of a trial."""
 _CLOUDS = 4
 """Predictions written as files for 3D viewers."""
+_TURNED = 6
+"""Objects in the page whose clouds turn with the mouse."""
 
 
 def list_logs(store: Store, record: TrialRecord) -> dict[str, str]:
@@ -79,7 +84,10 @@ def read_examples(best: Path) -> list[Example]:
     Raises:
         CheckpointError: the previews are missing or damaged.
     """
-    previews = read_previews(best)
+    return _examples(read_previews(best))
+
+
+def _examples(previews: Previews) -> list[Example]:
     kept = [(row, name) for row, name in enumerate(previews.ids) if name in previews.images]
     return [
         Example(
@@ -94,7 +102,13 @@ def read_examples(best: Path) -> list[Example]:
 
 
 def _illustrate(directory: Path, title: str) -> None:
-    examples = read_examples(directory / "best")
+    """Draw the objects nearest their category's median, one category after the other."""
+    previews = read_previews(directory / "best")
+    models = [Model("prediction", title, previews)]
+    choice = choose_objects(models, "median", _TURNED)
+    write_viewer(directory / "clouds" / "viewer.html", comparison(models, choice, AZIMUTH, title))
+    by_name = {example.name: example for example in _examples(previews)}
+    examples = [by_name[name] for name in choice.ids if name in by_name]
     if examples:
         draw_reconstructions(
             directory / "pictures" / "reconstructions.png",

@@ -38,11 +38,13 @@ class RunIndex:
         self._settings = settings
         self._experiments: dict[str, str] = {}
         self._runs: dict[tuple[str, str], RunWriter] = {}
+        self._absent: set[tuple[str, str]] = set()
         self._views: set[str] = set()
 
     def study(self, spec: Mapping[str, Any]) -> RunWriter:
         """Return the parent run of a study."""
-        return self._run(spec, "study", str(spec["name"]), {}, spec.get("created_at"))
+        name = str(spec["name"])
+        return self._run(spec, "study", name, name, {}, spec.get("created_at"))
 
     def write_view(self, spec: Mapping[str, Any]) -> None:
         """Set the experiment's tag that makes MLflow show a study's trials as a table."""
@@ -56,34 +58,59 @@ class RunIndex:
             self._views.add(study)
 
     def child(
-        self, spec: Mapping[str, Any], kind: str, value: str, started_at: float | None = None
+        self,
+        spec: Mapping[str, Any],
+        kind: str,
+        value: str,
+        name: str,
+        started_at: float | None = None,
     ) -> RunWriter:
-        """Return the run of a trial (`study/t00017`) or of a pretrain (its key)."""
-        known = self._runs.get((kind, value))
-        tags: dict[str, str] = {} if known else {PARENT: self.study(spec).run_id}
-        return known or self._run(spec, kind, value, tags, started_at)
+        """Return the run of a trial (`study/t00017`), a pretrain (its key) … under its name."""
+        run = self._runs.get((kind, value))
+        if run is None:
+            tags = {PARENT: self.study(spec).run_id}
+            run = self._run(spec, kind, value, name, tags, started_at)
+        run.write_name(name)
+        return run
+
+    def find(self, spec: Mapping[str, Any], kind: str, value: str) -> RunWriter | None:
+        """Return a run of a study's experiment; None if MLflow had none when first asked."""
+        if (kind, value) in self._absent:
+            return None
+        found = self._look_up(spec, kind, value)
+        if found is None:
+            self._absent.add((kind, value))
+        return found
+
+    def _look_up(self, spec: Mapping[str, Any], kind: str, value: str) -> RunWriter | None:
+        if (kind, value) not in self._runs:
+            run = find_run(self._client, self.experiment(spec), kind, value)
+            if run is None:
+                return None
+            self._runs[kind, value] = RunWriter(self._client, run, self.written)
+        return self._runs[kind, value]
 
     def _run(
         self,
         spec: Mapping[str, Any],
         kind: str,
         value: str,
+        name: str,
         tags: Mapping[str, str],
         started_at: float | None,
     ) -> RunWriter:
-        if (kind, value) not in self._runs:
-            experiment = self.experiment(spec)
-            run = find_run(self._client, experiment, kind, value)
-            if run is None:
-                own = {"ss3d.study": str(spec["name"]), KIND: kind, f"ss3d.{kind}": value}
-                run = self._client.create_run(
-                    experiment,
-                    start_time=None if started_at is None else int(started_at * 1000),
-                    tags={**naming.RUN_TAGS, **tags, **own},
-                    run_name=value,
-                )
-                self.written["runs"] += 1
-            self._runs[kind, value] = RunWriter(self._client, run, self.written)
+        if found := self._look_up(spec, kind, value):
+            return found
+        own = {"ss3d.study": str(spec["name"]), KIND: kind, f"ss3d.{kind}": value}
+        run = self._client.create_run(
+            self.experiment(spec),
+            start_time=None if started_at is None else int(started_at * 1000),
+            tags={**naming.RUN_TAGS, **tags, **own},
+            run_name=name,
+        )
+        self.written["runs"] += 1
+        self._absent.discard((kind, value))
+        self._runs[kind, value] = RunWriter(self._client, run, self.written)
         return self._runs[kind, value]
 
     def experiment(self, spec: Mapping[str, Any]) -> str:

@@ -37,6 +37,11 @@ class RunWriter:
 
     def __init__(self, client: MlflowClient, run: Run, written: Counter[str]) -> None:
         self.run_id: str = run.info.run_id
+        self.page = (
+            f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+            "?workflowType=machine_learning"
+        )
+        """Its address within MLflow's pages."""
         self.started_at: float = run.info.start_time / 1000
         self._client = client
         self._written = written
@@ -97,7 +102,7 @@ class RunWriter:
             seconds += report.system.get("epoch_s", 0.0)
             if report.epoch <= self._last_epoch:
                 continue
-            points = _points(report, int(seconds * 1000))
+            points = points_of(report, int(seconds * 1000))
             if len(batch) + len(points) > _METRICS_PER_BATCH:
                 self._post(batch, last)
                 batch = []
@@ -149,8 +154,13 @@ def not_finite(reports: Sequence[EpochReport]) -> str:
     return "; ".join(f"{name} in epoch {', '.join(at)}" for name, at in sorted(epochs.items()))
 
 
-def _points(report: EpochReport, milliseconds: int) -> list[Metric]:
-    """Return an epoch's finite values; MLflow would make numbers of NaN and infinities."""
+def points_of(report: EpochReport, milliseconds: int) -> list[Metric]:
+    """Return an epoch's finite values; MLflow would make numbers of NaN and infinities.
+
+    Args:
+        report: of the epoch.
+        milliseconds: when it ended, since 1970.
+    """
     from mlflow.entities import Metric
 
     values = {

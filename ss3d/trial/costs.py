@@ -19,11 +19,20 @@ def measure_system(state: TrialState, epoch_s: float) -> dict[str, float]:
     """Return what differs from run to run.
 
     `rss_mib`: the process's memory now; `gpu_mib`: the epoch's peak on the GPU; `memory_mib`: of
-    the two, the one of the device that trains; `latency_ms`: of the teacher-student phase.
+    the two, the one of the device that trains; `latency_ms`: of the teacher-student phase. Under
+    MLflow's names, of the whole node: `cpu_utilization_percentage` since the last epoch,
+    `system_memory_usage_percentage` now, and `gpu_0_memory_usage_percentage` of the GPU in use.
     """
-    system = {"epoch_s": epoch_s, "rss_mib": psutil.Process().memory_info().rss / 2**20}
+    system = {
+        "epoch_s": epoch_s,
+        "rss_mib": psutil.Process().memory_info().rss / 2**20,
+        "cpu_utilization_percentage": psutil.cpu_percent(),
+        "system_memory_usage_percentage": psutil.virtual_memory().percent,
+    }
     if torch.cuda.is_available():
         system["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        free, total = torch.cuda.mem_get_info()
+        system["gpu_0_memory_usage_percentage"] = 100 * (1 - free / total)
     system["memory_mib"] = system["gpu_mib" if state.device.type == "cuda" else "rss_mib"]
     if state.phase == "semi":
         system["latency_ms"] = _latency_ms(state)

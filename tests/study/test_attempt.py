@@ -108,6 +108,12 @@ def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worke
     assert shared_export(worker.store, "pretrain", KEY) == layout.pretrain(KEY, "checkpoint", "a1")
     assert read_manifest(worker.store, layout.pretrain(KEY, "checkpoint", "a1"))
     assert read_manifest(worker.store, layout.trial("s", "t00000", "best"))
+    load = trial.reports[-1].system
+    assert 0 <= load["cpu_utilization_percentage"] <= 100
+    assert 0 < load["system_memory_usage_percentage"] <= 100
+    previews = layout.trial("s", "t00000", "previews")
+    names = [f"{previews}/{epoch:06d}.safetensors" for epoch in (0, 1)]
+    assert sorted(worker.store.list(f"{previews}/")) == names
     shared = worker.store.get(config)
     assert shared is not None
     assert shared.data == b"{}"

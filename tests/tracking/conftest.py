@@ -14,10 +14,17 @@ from ss3d.trial.records import TrialRecord
 
 
 @pytest.fixture
-def settings(migrated_database: Path, tmp_path: Path) -> Settings:
+def settings(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """An empty tracking store, embedded or (ON_EACH_TRACKING) a server; the store is a folder."""
     home = tmp_path / "home"
     home.mkdir()
-    shutil.copyfile(migrated_database, home / "mlflow.db")
+    if getattr(request, "param", "embedded") == "server":
+        stack = request.getfixturevalue("stack_access")
+        monkeypatch.delenv("SS3D_STORE")
+        return Settings(home=home, tracking=stack.environment["SS3D_TRACKING"])
+    shutil.copyfile(request.getfixturevalue("migrated_database"), home / "mlflow.db")
     return Settings(home=home)
 
 

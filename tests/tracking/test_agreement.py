@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tracking_records import STUDY_SPEC, make_pretrain, make_trial, write_best
+from tracking_records import STUDY_SPEC, make_pretrain, make_trial, put_shared, write_best
 from typer.testing import CliRunner
 
 from ss3d.cli.main import app
@@ -47,12 +47,7 @@ def agreed_home(migrated_database: Path, tmp_path_factory: pytest.TempPathFactor
     write_best(best, TRIALS[0].spec.config)
     put_bundle(store, layout.trial("demo", "t00000", "best"), best)
     put_json(store, decision_key("demo", "t00001", 2))
-    pretrain = make_pretrain()
-    config = canonical_json(pretrain.config.model_dump(mode="json")).encode()
-    store.put_new(layout.pretrain(pretrain.key, "config.json"), config)
-    reports = [report.model_dump(mode="json") for report in pretrain.reports]
-    put_json(store, layout.pretrain(pretrain.key, "epochs.json"), {"reports": reports})
-    put_json(store, layout.pretrain(pretrain.key, "manifest.json"), {"key": pretrain.key})
+    put_shared(store, make_pretrain())
     sync(store, settings, "demo")
     trials = load_study_record(store, "demo").trials
     journal = Journal(settings.study_journal, "demo", ["minimize"])

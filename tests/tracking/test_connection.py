@@ -1,22 +1,50 @@
 from __future__ import annotations
 
+import logging
+import traceback
+from pathlib import Path
+
 import pytest
+from tracking_records import STUDY_SPEC
 
 from ss3d.errors import ConfigError, ServiceError
 from ss3d.settings import Settings
-from ss3d.tracking.connection import mlflow_errors, without_password
+from ss3d.store.directory import DirectoryStore
+from ss3d.tracking.connection import mlflow_errors, open_client, without_password
+from ss3d.tracking.projector import Projector
 from ss3d.tracking.server import serve_pages
 
-REMOTE = Settings(tracking="http://user:canary@127.0.0.1:9/x")
+PASSWORD = "pa55word"
 
 
-def test_errors_tell_the_address_and_no_password() -> None:
-    with pytest.raises(ServiceError) as refused, mlflow_errors(REMOTE):
-        raise ConnectionError(f"API request to {REMOTE.tracking_uri}/api failed")
-    told = str(refused.value)
-    assert told == "MLflow at http://127.0.0.1:9/x: API request to http://127.0.0.1:9/x/api failed"
-    with pytest.raises(ConfigError, match=r"ui: http://127\.0\.0\.1:9/x is a server already"):
-        serve_pages(REMOTE, 0).__enter__()
+@pytest.fixture
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A server that is not there, with user and password in its address."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    return Settings(home=tmp_path, tracking=f"http://anna:{PASSWORD}@127.0.0.1:9")
+
+
+def test_an_error_names_the_server_and_never_its_password(away: Settings) -> None:
+    client = open_client(away)
+    expected = pytest.raises(ServiceError, match=r"MLflow at http://127\.0\.0\.1:9: ")
+    with expected as caught, mlflow_errors(away):
+        client.search_experiments()
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+    assert "anna" not in str(caught.value)
+    with pytest.raises(ConfigError, match="is a server already") as refused, serve_pages(away, 0):
+        pass
+    assert PASSWORD not in str(refused.value)
+
+
+def test_what_could_not_be_written_is_logged_without_the_password(
+    away: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        projector = Projector(away, DirectoryStore(away.home / "store"))
+        projector.study(STUDY_SPEC)
+        assert projector.close() == ["study demo"]
+    assert "MLflow lacks study demo" in caplog.text
+    assert PASSWORD not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from tracking_records import STUDY_SPEC, make_pretrain, make_reports, make_trial
+from servers.local_stack import ON_EACH_TRACKING
+from tracking_records import STUDY_SPEC, make_pretrain, make_reports, make_trial, put_preview
 
 from ss3d.config import canonical_json
 from ss3d.errors import CheckpointError
@@ -20,6 +21,7 @@ from ss3d.tracking.run_index import trial_run_ids
 from ss3d.trial.records import TrialRecord
 
 PutTrial = Callable[[TrialRecord], None]
+ENDS = (".png", "+compressed.webp")
 
 
 @pytest.fixture
@@ -48,6 +50,7 @@ def files_below(client: MlflowClient, run_id: str, folder: str | None = None) ->
     return found
 
 
+@ON_EACH_TRACKING
 def test_a_running_trial_shows_name_parameters_and_curves(
     projection: Projection, client: MlflowClient
 ) -> None:
@@ -67,6 +70,7 @@ def test_a_running_trial_shows_name_parameters_and_curves(
     assert times == [1_700_000_102_000 + 2000 * epoch for epoch in range(4)]
 
 
+@ON_EACH_TRACKING
 def test_trials_and_pretrains_are_children_of_their_study(
     projection: Projection, client: MlflowClient
 ) -> None:
@@ -85,6 +89,7 @@ def test_trials_and_pretrains_are_children_of_their_study(
     assert len(curve(client, pretrain.info.run_id, "val/cd_l1")) == 3
 
 
+@ON_EACH_TRACKING
 def test_writing_the_same_again_writes_nothing(
     settings: Settings, store: DirectoryStore, client: MlflowClient, put_trial: PutTrial
 ) -> None:
@@ -115,6 +120,7 @@ def test_writing_the_same_again_writes_nothing(
         assert len(points) == len(set(points))
 
 
+@ON_EACH_TRACKING
 def test_a_new_process_goes_on_after_the_last_epoch(
     settings: Settings, store: DirectoryStore, client: MlflowClient
 ) -> None:
@@ -126,6 +132,7 @@ def test_a_new_process_goes_on_after_the_last_epoch(
     assert [epoch for epoch, _ in curve(client, run_id, "train/loss")] == [0, 1, 2, 3, 4]
 
 
+@ON_EACH_TRACKING
 @pytest.mark.parametrize(
     ("state", "status"), [("complete", "FINISHED"), ("pruned", "KILLED"), ("failed", "FAILED")]
 )
@@ -150,6 +157,7 @@ def test_a_finished_trial_has_status_reason_and_files(
         "pictures/reconstructions.png",
         "clouds/chair-1.ply",
         "clouds/table-2.ply",
+        "clouds/viewer.html",
     }
     assert files == always | of_the_best if state == "complete" else files == always
 
@@ -169,6 +177,7 @@ def test_the_log_of_a_failed_trial_is_an_artifact(
     assert files_below(client, run_id) == {"config.json", "log/a1.txt"}
 
 
+@ON_EACH_TRACKING
 def test_values_that_are_not_finite_are_left_out_and_named(
     projection: Projection, client: MlflowClient
 ) -> None:
@@ -203,6 +212,7 @@ def test_the_study_shows_its_leaderboard(projection: Projection, client: MlflowC
     assert run.info.status == "FINISHED"
 
 
+@ON_EACH_TRACKING
 def test_sync_rebuilds_a_study_from_the_store(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial
 ) -> None:
@@ -214,7 +224,7 @@ def test_sync_rebuilds_a_study_from_the_store(
         "shared": 0,
         "runs": 3,
         "epochs": 6,
-        "files": 14,
+        "files": 15,
         "problems": {},
     }
     again = sync(store, settings, "demo")
@@ -229,6 +239,7 @@ def test_sync_rebuilds_a_study_from_the_store(
     assert set(trial_run_ids(settings, STUDY_SPEC)) == {"t00000", "t00001"}
 
 
+@ON_EACH_TRACKING
 def test_the_experiment_has_a_table_of_the_trials(
     projection: Projection, client: MlflowClient
 ) -> None:
@@ -323,6 +334,7 @@ def test_sync_shows_a_pretraining_that_failed(
     assert run.data.tags["ss3d.state"] == "failed"
 
 
+@ON_EACH_TRACKING
 def test_the_parent_run_has_the_page_and_the_figures_of_a_study(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial, client: MlflowClient
 ) -> None:
@@ -352,3 +364,43 @@ def test_a_study_that_runs_has_no_figures_yet(
         sync(store, settings, "demo")
     (run,) = (run for run in all_runs(client) if run.data.tags["ss3d.kind"] == "study")
     assert files_below(client, run.info.run_id) == set()
+
+
+def test_predictions_over_epochs_are_images_that_mlflow_slides_through(
+    settings: Settings,
+    store: DirectoryStore,
+    client: MlflowClient,
+    put_trial: PutTrial,
+    tmp_path: Path,
+) -> None:
+    record = make_trial(1, "pruned", epochs=3, reason="asha")
+    put_trial(record)
+    put_preview(store, "t00001", 0, tmp_path)
+    projection = Projection(settings, store)
+    run_id = projection.trial(STUDY_SPEC, record)
+    names = [f"images/predictions+step+0+timestamp+1700000100000+t00001{end}" for end in ENDS]
+    always = {"config.json", "pictures/curve.png", "pictures/epochs.png"}
+    assert files_below(client, run_id) == {*always, *names}
+    assert client.get_run(run_id).data.tags["mlflow.loggedImages"] == "True"
+
+    put_preview(store, "t00001", 2, tmp_path)  # it was still on its way
+    for _ in range(2):
+        projection.trial(STUDY_SPEC, record)
+    steps = {name.split("+")[2] for name in files_below(client, run_id) if "+step+" in name}
+    assert steps == {"0", "2"}
+    assert projection.written["files"] == 5 + 7
+
+
+def test_a_trial_links_to_the_runs_of_what_it_shares(
+    projection: Projection, client: MlflowClient
+) -> None:
+    record = make_trial()
+    note = "mlflow.note.content"
+    tags = client.get_run(projection.trial(STUDY_SPEC, record)).data.tags
+    assert "ss3d.pretrain_run" not in tags
+    assert "pretrained state `abababab`." in tags[note]
+    pretrain = projection.shared(STUDY_SPEC, make_pretrain(), "FINISHED")
+    run = client.get_run(projection.trial(STUDY_SPEC, record))
+    assert run.data.tags["ss3d.pretrain_run"] == pretrain
+    page = f"#/experiments/{run.info.experiment_id}/runs/{pretrain}?"
+    assert f"pretrained state [`abababab`]({page}" in run.data.tags[note]

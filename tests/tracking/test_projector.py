@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from servers.local_stack import ON_EACH_TRACKING
 from tracking_records import STUDY_SPEC, make_pretrain, make_trial
 
 from ss3d.settings import Settings
@@ -27,6 +28,7 @@ def statuses(settings: Settings) -> dict[str, str]:
     return {run.info.run_name.split(" ")[0]: run.info.status for run in runs}
 
 
+@ON_EACH_TRACKING
 def test_everything_given_is_written_when_it_closes(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial
 ) -> None:
@@ -62,6 +64,7 @@ def test_the_page_of_a_finished_study_is_written_once(
     assert sync(store, settings, "demo")["files"] == 0
 
 
+@ON_EACH_TRACKING
 def test_an_interrupted_study_is_shown_as_such_and_goes_on(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial
 ) -> None:
@@ -131,6 +134,25 @@ def test_a_pretraining_that_failed_fails_with_all_trials_that_needed_it(
         projector.shared(make_pretrain(complete=False))
         projector.trial(make_trial(0, "failed", epochs=0, reason="its pretraining failed: killed"))
     assert statuses(settings) == {"demo": "FINISHED", "pretrain": "FAILED", "t00000": "FAILED"}
+
+
+def test_a_finished_trial_links_to_a_control_that_came_later(
+    settings: Settings, store: DirectoryStore, put_trial: PutTrial
+) -> None:
+    control = make_pretrain().model_copy(update={"kind": "control", "key": "cd" * 32})
+    trial = make_trial(0, "pruned")
+    spec = trial.spec.model_copy(update={"control_key": control.key})
+    trial = trial.model_copy(update={"spec": spec})
+    put_trial(trial)
+    with Projector(settings, store) as projector:
+        projector.study(STUDY_SPEC)
+        projector.trial(trial)
+        wait_until(lambda: statuses(settings).get("t00000") == "KILLED")
+        projector.shared(control)
+    client = MlflowClient(settings.tracking_uri)
+    (run_id,) = trial_run_ids(settings, STUDY_SPEC).values()
+    linked = client.get_run(client.get_run(run_id).data.tags["ss3d.control_run"])
+    assert linked.data.tags["ss3d.control"] == control.key
 
 
 def test_a_log_that_came_late_is_fetched_when_it_closes(

@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from ss3d.config import TrialConfig
+from ss3d.config import TrialConfig, canonical_json
 from ss3d.model.network import build_network
 from ss3d.store import layout
+from ss3d.store.protocol import Store
 from ss3d.trial import files
 from ss3d.trial.records import EpochReport, SharedRecord, TrialRecord, TrialResult, TrialSpec
 
@@ -97,6 +98,41 @@ def make_pretrain(complete: bool = True) -> SharedRecord:
         seconds=6.0,
         complete=complete,
     )
+
+
+def put_shared(store: Store, record: SharedRecord) -> None:
+    """Write a complete pretrained state or control, without its export."""
+    tree = {"reports": [report.model_dump(mode="json") for report in record.reports]}
+    parts = {
+        "config.json": record.config.model_dump(mode="json"),
+        "epochs.json": {"schema": 1, **tree},
+        "manifest.json": {"schema": 1, "key": record.key},
+    }
+    for name, part in parts.items():
+        key = layout.shared(record.kind, record.key, name)
+        store.put_new(key, canonical_json(part).encode())
+
+
+def put_preview(store: Store, trial: str, epoch: int, folder: Path) -> None:
+    """Write what a worker keeps of its predictions after an epoch."""
+    path = folder / f"{epoch:06d}.safetensors"
+    rng = torch.Generator().manual_seed(epoch)
+    ids, targets = ["chair/1", "table/2"], torch.ones(2, 64, 3) / 2
+    save_file(
+        {
+            "predicted": torch.randn(2, 64, 3, generator=rng) / 4,
+            "target": targets,
+            "image": torch.full((2, 32, 32, 3), 51, dtype=torch.uint8),
+            "image_row": torch.arange(2),
+        },
+        path,
+        metadata={
+            "ids": json.dumps(ids),
+            "categories": json.dumps(["chair", "table"]),
+            "distances": json.dumps(dict.fromkeys(ids, 3.0)),
+        },
+    )
+    store.put_file(layout.trial("demo", trial, "previews", path.name), path)
 
 
 def write_best(

@@ -5,7 +5,8 @@ import torch
 
 from ss3d.data.border import off_background
 from ss3d.data.views import preview_image
-from ss3d.report.previews import read_previews
+from ss3d.report.previews import read_preview, read_previews
+from ss3d.training.evaluate import evaluate
 from ss3d.trial import export
 from ss3d.trial.directory import train_in_directory
 from ss3d.trial.state import new_state
@@ -38,3 +39,20 @@ def test_inputs_are_kept_of_all_or_of_some_spread_evenly(
     assert summary["busiest_border"] == pytest.approx(busiest)
     assert found.names["03001627"] == "chair"
     assert len(found.predicted) == len(found.target) == len(found.ids) == 8
+
+
+def test_a_preview_is_what_the_student_makes_of_three_models_now(state, tiny_data, tmp_path):
+    export.export_preview(state, tiny_data, tmp_path / "000001.safetensors")
+    found = read_preview(tmp_path / "000001.safetensors")
+    every = evaluate(state.student, tiny_data.validation, tiny_data.view)
+    assert found.ids == list(found.images) == [every.ids[row] for row in (0, 2, 5)]
+    assert found.distances == pytest.approx({n: every.per_model()[n] for n in found.ids}, rel=1e-5)
+    assert found.predicted == pytest.approx(every.predicted[[0, 2, 5]].numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("last", "epochs"),
+    [(0, [0]), (1, [0, 1]), (6, [0, 1, 2, 4, 5, 6]), (20, [0, 4, 8, 12, 16, 20])],
+)
+def test_predictions_are_kept_of_the_first_the_last_and_four_epochs_between(last, epochs):
+    assert export.preview_epochs(last) == epochs

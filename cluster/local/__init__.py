@@ -1,0 +1,1 @@
+"""The servers of a cluster on one machine, without containers: one file per service."""

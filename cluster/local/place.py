@@ -1,0 +1,114 @@
+"""What a stack keeps in its folder: its ports and passwords, readable by its owner only."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ss3d.errors import ServiceError
+
+if TYPE_CHECKING:
+    from cluster.local.service import Service
+
+HOST = "127.0.0.1"
+GRPC = 10000
+"""SeaweedFS listens on each of its ports and as much higher: both are kept free."""
+_RECORD = "stack.json"
+
+
+class Place(NamedTuple):
+    """A stack's folder with the first port and the passwords of each service."""
+
+    folder: Path
+    ports: Mapping[str, int]
+    passwords: Mapping[str, str]
+
+    def of(self, service: str) -> Path:
+        """Return the folder of a service, which only its processes work in."""
+        return self.folder / service
+
+    def url(self, service: str) -> str:
+        """Return the address of a service that speaks HTTP."""
+        return f"http://{HOST}:{self.ports[service]}"
+
+
+def open_place(folder: Path, services: Sequence[Service], first_port: int = 0) -> Place:
+    """Return what the folder says of its stack, made up and written for what it does not say.
+
+    Args:
+        folder: made if there is none.
+        services: of the stack.
+        first_port: of those that have no ports yet; 0 takes free ones.
+
+    Raises:
+        ServiceError: the folder cannot be made, or is of something else.
+    """
+    folder = folder.resolve()
+    try:
+        if not (folder / _RECORD).exists() and folder.is_dir() and any(folder.iterdir()):
+            raise ServiceError(f"{folder}: not empty, and not of a stack; name a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        # As root PostgreSQL runs as another user, who must get through to its own folder.
+        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        place = find_place(folder) or Place(folder, {}, {})
+        names = [name for service in services for name in service.passwords]
+        passwords = {name: place.passwords.get(name) or secrets.token_hex(20) for name in names}
+        place = Place(folder, _with_ports(place.ports, services, first_port), passwords)
+        write_private(folder / _RECORD, json.dumps(place._asdict(), default=str, indent=2))
+    except OSError as error:
+        raise ServiceError(f"{error.filename or folder}: {error.strerror}") from error
+    return place
+
+
+def find_place(folder: Path) -> Place | None:
+    """Return what the folder says of its stack, or None if there is none."""
+    try:
+        record = json.loads((folder / _RECORD).read_text())
+    except FileNotFoundError:
+        return None
+    return Place(folder.resolve(), record["ports"], record["passwords"])
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file by one that only its owner can read, at once."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)
+
+
+def free_ports(count: int) -> int:
+    """Return the first of some ports in a row that are free, also GRPC higher."""
+    while True:
+        first = random.SystemRandom().randrange(20000, 30000)
+        if all(_is_free(port + up) for port in range(first, first + count) for up in (0, GRPC)):
+            return first
+
+
+def _with_ports(
+    known: Mapping[str, int], services: Iterable[Service], first: int
+) -> dict[str, int]:
+    ports = dict(known)
+    new = [service for service in services if service.name not in ports]
+    count = sum(service.num_ports for service in new)
+    first = first or (free_ports(count) if new else 0)
+    for service in new:
+        ports[service.name] = first
+        first += service.num_ports
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
