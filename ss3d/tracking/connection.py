@@ -15,6 +15,7 @@ from ss3d.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -37,6 +38,14 @@ _QUIET = {
     "urllib3.connectionpool": logging.ERROR,
 }
 """Loggers that tell of every migration and every retry."""
+
+
+_REFUSALS = {
+    401: "it does not know this user and password; set MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+    403: "it does not allow this; its administrator gives permissions",
+}
+"""What the answers of a server that asks for a password mean."""
 
 
 def prepare_environment() -> None:
@@ -88,9 +97,10 @@ def mlflow_errors(settings: Settings) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ServiceError(f"MLflow at {shown_address(settings)}: {reason}") from error
+    except MlflowException as error:
+        raise ServiceError(f"MLflow at {shown_address(settings)}: {_reason(error)}") from error
+    except (SQLAlchemyError, OSError) as error:
+        raise ServiceError(f"MLflow at {shown_address(settings)}: {_first_line(error)}") from error
 
 
 def shown_address(settings: Settings) -> str:
@@ -99,3 +109,22 @@ def shown_address(settings: Settings) -> str:
     if "@" not in parts.netloc:
         return settings.tracking_uri
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _reason(error: MlflowException) -> str:
+    """Return why MLflow did not do what was asked, in one line."""
+    from urllib3.exceptions import MaxRetryError
+
+    if refusal := _REFUSALS.get(error.get_http_status_code()):
+        return refusal
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, MaxRetryError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return _first_line(error)
+    met = cause.reason or cause
+    return f"it does not answer: {_first_line(met.__cause__ or met)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
