@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ss3d.errors import ServiceError
+from ss3d.errors import ConfigError, ServiceError
 
 if TYPE_CHECKING:
     from cluster.local.service import Service
@@ -47,12 +47,13 @@ def open_place(folder: Path, services: Sequence[Service], first_port: int = 0) -
         first_port: of those that have no ports yet; 0 takes free ones.
 
     Raises:
-        ServiceError: the folder cannot be made, or is of something else.
+        ConfigError: the folder is of something else.
+        ServiceError: it cannot be made.
     """
     folder = folder.resolve()
     try:
         if not (folder / _RECORD).exists() and folder.is_dir() and any(folder.iterdir()):
-            raise ServiceError(f"{folder}: not empty, and not of a stack; name a new folder")
+            raise ConfigError(f"{folder}: not empty, and not of a stack; name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         # As root PostgreSQL runs as another user, who must get through to its own folder.
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)

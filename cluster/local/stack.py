@@ -42,6 +42,7 @@ def up(folder: Path, first_port: int = 0) -> Iterator[tuple[str, str]]:
         A service and what is told of it: "starting", then how it went.
 
     Raises:
+        ConfigError: the folder is of something else.
         ServiceError: a service lacks something, or does not start.
         RefusedError: somebody else starts or stops this stack.
     """

@@ -147,7 +147,7 @@ def _probe(settings: Settings, opened: Store, as_json: bool) -> None:
     emit(value, as_json, lambda: None)
     for address, findings in probed.items():
         if any(finding.outcome == "away" for finding in findings):
-            raise ServiceError(f"{address} does not answer")
+            raise ServiceError(f"{address} does not answer, or not to this user")
     for address, findings in probed.items():
         if any(finding.outcome == "failed" for finding in findings):
             raise RefusedError(f"studies cannot rely on {address}")

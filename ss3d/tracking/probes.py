@@ -23,7 +23,9 @@ def examine_tracking(settings: Settings) -> Iterator[Finding]:
         try:
             finding = Finding(name, "ok", ask(settings), "")
         except ServiceError as error:
-            finding = Finding(name, "away", str(error), "start it, or correct SS3D_TRACKING")
+            finding = Finding(
+                name, "away", str(error), "start it, or correct its address and the login"
+            )
         except RefusedError as error:
             finding = Finding(name, "failed", str(error), advice)
         yield finding
@@ -51,7 +53,7 @@ def _versions(settings: Settings) -> str:
         return f"MLflow {mlflow.__version__} speaks to its database itself"
     with mlflow_errors(settings):
         answer = http_request(get_default_host_creds(settings.tracking_uri), "/version", "GET")
-    there, here = answer.text.strip(), mlflow.__version__  # type: ignore[missing-attribute]
+    there, here = answer.text.strip(), mlflow.__version__  # pyrefly: ignore[missing-attribute]
     if there.partition(".")[0] != here.partition(".")[0]:
         raise RefusedError(f"MLflow {there[:20]} there, {here} here")
     return f"MLflow {there} there, {here} here"

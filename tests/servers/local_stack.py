@@ -106,4 +106,4 @@ def _sourced(env: Path) -> dict[str, str]:
     shell = ["env", "-i", "bash", "-c", f"source '{env}' && env -0"]
     printed = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
     pairs = (line.partition("=") for line in printed.split("\0"))
-    return {name: value for name, _, value in pairs if name.startswith(_OWN)}
+    return {name: value for name, _, value in pairs if name not in ("", "_", "PWD", "SHLVL")}
