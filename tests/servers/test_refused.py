@@ -148,7 +148,7 @@ def test_a_pickle_in_the_registry_is_never_loaded(stack_access: LocalStack, tmp_
     (model / "python_model.pkl").write_bytes(pickle.dumps(Touching(canary)))
     (model / "MLmodel").write_text(PICKLED)
     mlflow = MlflowClient()
-    run = mlflow.create_run("0").info.run_id
+    run = mlflow.create_run(mlflow.create_experiment("trap")).info.run_id
     mlflow.log_artifacts(run, str(model), "model")
     mlflow.create_registered_model("trap")
     mlflow.create_model_version("trap", mlflow.get_run(run).info.artifact_uri + "/model", run)
