@@ -83,6 +83,9 @@ def run() -> None:
     except Ss3dError as error:
         errors.print(Text(f"cluster/local: {error}", style="red"), soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        errors.print(Text(f"cluster/local: {error}", style="red"), soft_wrap=True)
+        sys.exit(ServiceError.exit_code)
 
 
 if __name__ == "__main__":

@@ -139,11 +139,12 @@ def _say_checks(study: str, is_running: bool, checks: Sequence[Check]) -> None:
 
 def _probe(settings: Settings, opened: Store, as_json: bool) -> None:
     probed = {opened.address: _follow(opened.address, examine(opened), as_json)}
-    value = {"store": opened.address, **_as_report(probed[opened.address])}
+    value: dict[str, Any] = {"store": opened.address, **_as_report(probed[opened.address])}
     if not is_embedded(settings):
         address = shown_address(settings)
         probed[address] = _follow(address, examine_tracking(settings), as_json)
         value["tracking"] = {"address": address, **_as_report(probed[address])}
+        value["ok"] &= value["tracking"]["ok"]
     emit(value, as_json, lambda: None)
     for address, findings in probed.items():
         if any(finding.outcome == "away" for finding in findings):
