@@ -79,10 +79,13 @@ def status(folder: FolderArgument, as_json: JsonFlag = False) -> None:
 def run() -> None:
     """Run the command line; exit with the codes of ss3d."""
     try:
-        app()
+        app(prog_name="cluster/local")
     except Ss3dError as error:
         errors.print(Text(f"cluster/local: {error}", style="red"), soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        errors.print(Text(f"cluster/local: {error}", style="red"), soft_wrap=True)
+        sys.exit(ServiceError.exit_code)
 
 
 if __name__ == "__main__":

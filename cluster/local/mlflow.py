@@ -74,8 +74,10 @@ class Mlflow:
             return False
 
     def exports(self, place: Place) -> dict[str, str]:
-        """Return where the server is and how to log in."""
+        """Return where the server is and how to log in; pickle and telemetry are off there too."""
+        quiet = ("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
         return {
+            **{name: ENVIRONMENT[name] for name in quiet},
             "SS3D_TRACKING": place.url(self.name),
             "MLFLOW_TRACKING_URI": place.url(self.name),
             "MLFLOW_TRACKING_USERNAME": USER,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ss3d.errors import ServiceError
+from ss3d.errors import ConfigError, ServiceError
 
 if TYPE_CHECKING:
     from cluster.local.service import Service
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 GRPC = 10000
 """SeaweedFS listens on each of its ports and as much higher: both are kept free."""
+LOCK = "lock"
 _RECORD = "stack.json"
 
 
@@ -38,31 +39,39 @@ class Place(NamedTuple):
         return f"http://{HOST}:{self.ports[service]}"
 
 
+def make_folder(folder: Path) -> Path:
+    """Return the folder of a stack, made if there is none.
+
+    Raises:
+        ConfigError: it is of something else.
+        ServiceError: it cannot be made.
+    """
+    folder = folder.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = {path.name for path in folder.iterdir()}
+        if found - {LOCK} and _RECORD not in found:
+            raise ConfigError(f"{folder}: not empty, and not of a stack; name a new folder")
+        # As root PostgreSQL runs as another user, who must get through to its own folder.
+        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    except OSError as error:
+        raise ServiceError(f"{folder}: {error.strerror}") from error
+    return folder
+
+
 def open_place(folder: Path, services: Sequence[Service], first_port: int = 0) -> Place:
     """Return what the folder says of its stack, made up and written for what it does not say.
 
     Args:
-        folder: made if there is none.
+        folder: that `make_folder` returned.
         services: of the stack.
         first_port: of those that have no ports yet; 0 takes free ones.
-
-    Raises:
-        ServiceError: the folder cannot be made, or is of something else.
     """
-    folder = folder.resolve()
-    try:
-        if not (folder / _RECORD).exists() and folder.is_dir() and any(folder.iterdir()):
-            raise ServiceError(f"{folder}: not empty, and not of a stack; name a new folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        # As root PostgreSQL runs as another user, who must get through to its own folder.
-        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        place = find_place(folder) or Place(folder, {}, {})
-        names = [name for service in services for name in service.passwords]
-        passwords = {name: place.passwords.get(name) or secrets.token_hex(20) for name in names}
-        place = Place(folder, _with_ports(place.ports, services, first_port), passwords)
-        write_private(folder / _RECORD, json.dumps(place._asdict(), default=str, indent=2))
-    except OSError as error:
-        raise ServiceError(f"{error.filename or folder}: {error.strerror}") from error
+    place = find_place(folder) or Place(folder, {}, {})
+    names = [name for service in services for name in service.passwords]
+    passwords = {name: place.passwords.get(name) or secrets.token_hex(20) for name in names}
+    place = Place(folder, _with_ports(place.ports, services, first_port), passwords)
+    write_private(folder / _RECORD, json.dumps(place._asdict(), default=str, indent=2))
     return place
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from cluster.local.mlflow import Mlflow
-from cluster.local.place import Place, find_place, open_place, write_private
+from cluster.local.place import LOCK, Place, find_place, make_folder, open_place, write_private
 from cluster.local.postgres import Postgres
 from cluster.local.s3 import S3
 from cluster.local.service import Service, find_members, is_running, start, stop
@@ -42,13 +42,15 @@ def up(folder: Path, first_port: int = 0) -> Iterator[tuple[str, str]]:
         A service and what is told of it: "starting", then how it went.
 
     Raises:
+        ConfigError: the folder is of something else.
         ServiceError: a service lacks something, or does not start.
         RefusedError: somebody else starts or stops this stack.
     """
     if lacking := "\n".join(f"{s.name}: {s.lacks()}" for s in SERVICES if s.lacks()):
         raise ServiceError(lacking)
-    place = open_place(folder, SERVICES, first_port)
-    with _alone(place):
+    folder = make_folder(folder)
+    with _alone(folder):
+        place = open_place(folder, SERVICES, first_port)
         for service in SERVICES:
             yield service.name, "starting"
             began = time.monotonic()
@@ -68,7 +70,7 @@ def down(folder: Path) -> Iterator[tuple[str, int]]:
         RefusedError: somebody else starts or stops this stack.
     """
     place = _place(folder)
-    with _alone(place):
+    with _alone(place.folder):
         for service in reversed(SERVICES):
             yield service.name, stop(service, place)
 
@@ -105,9 +107,9 @@ def _exports(place: Place) -> str:
 
 
 @contextmanager
-def _alone(place: Place) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[None]:
     try:
-        with FileLock(place.folder / "lock", timeout=0):
+        with FileLock(folder / LOCK, timeout=0):
             yield
     except Timeout as error:
-        raise RefusedError(f"{place.folder}: is being started or stopped just now") from error
+        raise RefusedError(f"{folder}: is being started or stopped just now") from error

@@ -1,8 +1,8 @@
-"""`ss3d doctor`: is the store one that studies can rely on, and does all agree about a study?"""
+"""`ss3d doctor`: can studies rely on store and tracking, and does all agree about a study?"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +17,8 @@ from ss3d.settings import Settings, load_settings
 from ss3d.store import layout
 from ss3d.store.opening import open_store
 from ss3d.store.probes import Finding, examine
+from ss3d.tracking.connection import is_embedded, shown_address
+from ss3d.tracking.probes import examine_tracking
 
 if TYPE_CHECKING:
     from ss3d.store.protocol import Store
@@ -29,7 +31,7 @@ _SHOWN = 5
 
 def doctor(
     study: Annotated[
-        str | None, typer.Argument(help="Name of a study; without it, the store is probed.")
+        str | None, typer.Argument(help="Name of a study; without it, the servers are probed.")
     ] = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every file of the study and verify its sha256.")
@@ -38,7 +40,7 @@ def doctor(
     store: StoreOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Prove that store, Optuna's journal and MLflow agree about a study; or probe a store.
+    """Prove that store, Optuna's journal and MLflow agree about a study; or probe store and MLflow.
 
     With STUDY: trials, results, decisions, shared states, files, the journal and the
     runs of MLflow are compared, and nothing is written. While a driver runs the study
@@ -47,8 +49,8 @@ def doctor(
 
     Without: ask the store, a directory or s3://BUCKET/PREFIX, whether it does what
     studies rely on: conditional writes, listing, large files, clock and latency; what
-    it writes it deletes again. Ends with 4 if the store does not answer, with 5 if
-    studies cannot rely on it.
+    it writes it deletes again; and a tracking server whether it knows this user, and
+    its version. Ends with 4 if one does not answer, with 5 if studies cannot rely on it.
 
     Examples:
       ss3d doctor --store s3://bucket/ss3d
@@ -58,7 +60,7 @@ def doctor(
     settings = load_settings(home=home, store=store)
     opened = open_store(settings.store_address)
     if study is None:
-        _probe(opened, as_json)
+        _probe(settings, opened, as_json)
     else:
         _tell(settings, opened, layout.check_study_name(study), deep, as_json)
 
@@ -135,25 +137,38 @@ def _say_checks(study: str, is_running: bool, checks: Sequence[Check]) -> None:
         console.print(f"study {study}: a driver runs it now; only what is final was judged")
 
 
-def _probe(opened: Store, as_json: bool) -> None:
+def _probe(settings: Settings, opened: Store, as_json: bool) -> None:
+    probed = {opened.address: _follow(opened.address, examine(opened), as_json)}
+    value: dict[str, Any] = {"store": opened.address, **_as_report(probed[opened.address])}
+    if not is_embedded(settings):
+        address = shown_address(settings)
+        probed[address] = _follow(address, examine_tracking(settings), as_json)
+        value["tracking"] = {"address": address, **_as_report(probed[address])}
+        value["ok"] &= value["tracking"]["ok"]
+    emit(value, as_json, lambda: None)
+    for address, findings in probed.items():
+        if any(finding.outcome == "away" for finding in findings):
+            raise ServiceError(f"{address} does not answer, or not to this user")
+    for address, findings in probed.items():
+        if any(finding.outcome == "failed" for finding in findings):
+            raise RefusedError(f"studies cannot rely on {address}")
+
+
+def _follow(address: str, findings: Iterable[Finding], as_json: bool) -> list[Finding]:
+    """Tell findings as they come, and return them."""
     if not as_json:
-        console.print(escape(opened.address), soft_wrap=True)
-    findings = []
-    for finding in examine(opened):
-        findings.append(finding)
+        console.print(escape(address), soft_wrap=True)
+    found = []
+    for finding in findings:
+        found.append(finding)
         if not as_json:
             _say(finding)
+    return found
+
+
+def _as_report(findings: Sequence[Finding]) -> dict[str, Any]:
     is_ok = all(finding.outcome == "ok" for finding in findings)
-    value = {
-        "store": opened.address,
-        "ok": is_ok,
-        "probes": [finding._asdict() for finding in findings],
-    }
-    emit(value, as_json, lambda: None)
-    if any(finding.outcome == "away" for finding in findings):
-        raise ServiceError(f"{opened.address} does not answer")
-    if not is_ok:
-        raise RefusedError(f"studies cannot rely on {opened.address}")
+    return {"ok": is_ok, "probes": [finding._asdict() for finding in findings]}
 
 
 def _say(finding: Finding) -> None:

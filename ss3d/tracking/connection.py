@@ -16,6 +16,7 @@ from ss3d.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -40,6 +41,14 @@ _QUIET = {
     "urllib3.connectionpool": logging.ERROR,
 }
 """Loggers that tell of every migration and every retry."""
+
+
+_REFUSALS = {
+    401: "it does not know this user and password; set MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+    403: "it does not allow this; its administrator gives permissions",
+}
+"""What the answers of a server that asks for a password mean."""
 
 
 def prepare_environment() -> None:
@@ -92,11 +101,11 @@ def mlflow_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        told = f"MLflow at {shown_address(settings)}: {without_password(reason)}"
+        reason = _reason(error) if isinstance(error, MlflowException) else _first_line(error)
         has_password = shown_address(settings) != settings.tracking_uri
         # MLflow's own message repeats the address
-        raise ServiceError(told) from None if has_password else error
+        cause = None if has_password else error
+        raise ServiceError(f"MLflow at {shown_address(settings)}: {reason}") from cause
 
 
 def shown_address(settings: Settings) -> str:
@@ -107,3 +116,22 @@ def shown_address(settings: Settings) -> str:
 def without_password(text: str) -> str:
     """Return a text with its addresses without users and passwords."""
     return _USER.sub("", text)
+
+
+def _reason(error: MlflowException) -> str:
+    """Return why MLflow did not do what was asked, in one line."""
+    from urllib3.exceptions import MaxRetryError
+
+    if refusal := _REFUSALS.get(error.get_http_status_code()):
+        return refusal
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, MaxRetryError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return _first_line(error)
+    met = cause.reason or cause
+    return f"it does not answer: {_first_line(met.__cause__ or met)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return without_password(next(iter(str(error).strip().splitlines()), type(error).__name__))

@@ -33,9 +33,9 @@ class LocalStack(NamedTuple):
     place: Place
     environment: Mapping[str, str]
 
-    def up(self) -> None:
-        """Start again what was killed."""
-        command("up", self.place.folder)
+    def up(self) -> str:
+        """Start again what was killed, and return what is told."""
+        return command("up", self.place.folder)
 
     def kill(self, service: str) -> None:
         """Kill a server that runs, as a crash would."""
@@ -55,8 +55,8 @@ class LocalStack(NamedTuple):
                         cursor.execute(f'DELETE FROM "{table}"{rest}')
 
 
-def command(name: str, folder: Path, *options: str) -> str:
-    """Run one of the user's commands, and return what it prints."""
+def command(name: str, folder: Path, *options: str, code: int = 0) -> str:
+    """Run one of the user's commands, which ends with a code, and return what it prints."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
     outcome = subprocess.run(
         [_COMMANDS / name, folder, *options],
@@ -64,7 +64,7 @@ def command(name: str, folder: Path, *options: str) -> str:
         capture_output=True,
         text=True,
     )
-    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.returncode == code, outcome.stderr
     return outcome.stdout
 
 
@@ -106,4 +106,4 @@ def _sourced(env: Path) -> dict[str, str]:
     shell = ["env", "-i", "bash", "-c", f"source '{env}' && env -0"]
     printed = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
     pairs = (line.partition("=") for line in printed.split("\0"))
-    return {name: value for name, _, value in pairs if name.startswith(_OWN)}
+    return {name: value for name, _, value in pairs if name not in ("", "_", "PWD", "SHLVL")}

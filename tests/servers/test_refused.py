@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import pickle
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import psutil
 import psycopg2
 import pytest
@@ -18,13 +20,19 @@ from botocore import UNSIGNED
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import load_model
 from servers.local_stack import LocalStack
 
+import ss3d
+from cluster.local.mlflow import Mlflow
 from cluster.local.place import HOST
 from cluster.local.postgres import DATABASES
-from cluster.local.s3 import STORE_BUCKET, TRACKING_BUCKET, client
+from cluster.local.s3 import REGION, STORE_BUCKET, TRACKING_BUCKET, client
 from cluster.local.service import find_members
 from cluster.local.stack import SERVICES
+from ss3d.errors import CheckpointError
 from ss3d.tracking.connection import ENVIRONMENT
 
 EXPERIMENT = "/api/2.0/mlflow/experiments/get?experiment_id=0"
@@ -80,12 +88,10 @@ def test_mlflow_refuses_another_host_and_the_work_of_an_administrator(
     local_stack: LocalStack,
 ) -> None:
     login = f"ss3d:{local_stack.place.passwords['mlflow_user']}"
-    door, jobs = ("GET", EXPERIMENT), ("POST", "/ajax-api/3.0/jobs/")
-    users = ("POST", "/api/2.0/mlflow/users/create")
+    door, users = ("GET", EXPERIMENT), ("POST", "/api/2.0/mlflow/users/create")
     assert codes(local_stack, [door], login)[door] == 200
     assert codes(local_stack, [door], login, host="evil.example")[door] == 403
     assert codes(local_stack, [users], login)[users] == 403
-    assert codes(local_stack, [jobs], login)[jobs] >= 400
 
 
 @pytest.mark.parametrize(
@@ -100,12 +106,9 @@ def test_s3_gives_a_bucket_to_its_own_key_only(local_stack: LocalStack, key: str
 
 
 def anonymous(s3: BaseClient) -> Any:
-    import boto3
-
-    config = Config(signature_version=UNSIGNED)
-    where = s3.meta.endpoint_url
-    return boto3.session.Session().client(
-        "s3", endpoint_url=where, region_name="us-east-1", config=config
+    unsigned = Config(signature_version=UNSIGNED)
+    return boto3.client(
+        "s3", endpoint_url=s3.meta.endpoint_url, region_name=REGION, config=unsigned
     )
 
 
@@ -139,7 +142,44 @@ def test_postgres_lets_nobody_in_without_the_password(
         )
 
 
-def test_everything_listens_on_loopback_and_keeps_its_passwords(local_stack: LocalStack) -> None:
+def test_a_pickle_in_the_registry_is_never_loaded(stack_access: LocalStack, tmp_path: Path) -> None:
+    canary, model = tmp_path / "canary", tmp_path / "model"
+    model.mkdir()
+    (model / "python_model.pkl").write_bytes(pickle.dumps(Touching(canary)))
+    (model / "MLmodel").write_text(PICKLED)
+    mlflow = MlflowClient()
+    run = mlflow.create_run(mlflow.create_experiment("trap")).info.run_id
+    mlflow.log_artifacts(run, str(model), "model")
+    mlflow.create_registered_model("trap")
+    mlflow.create_model_version("trap", mlflow.get_run(run).info.artifact_uri + "/model", run)
+    with pytest.raises(MlflowException, match="using pickle is disallowed"):
+        load_model("models:/trap/1")
+    with pytest.raises(CheckpointError, match="not a model that `ss3d promote` registered"):
+        ss3d.load_model("models:/trap/1")
+    assert not canary.exists()
+
+
+class Touching:
+    """Something whose unpickling leaves a trace."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.canary),))
+
+
+PICKLED = """
+flavors:
+  python_function:
+    loader_module: mlflow.pyfunc.model
+    python_model: python_model.pkl
+    python_version: 3.11.0
+    cloudpickle_version: 3.1.0
+"""
+
+
+def test_all_listen_on_loopback_keep_passwords_and_run_no_jobs(local_stack: LocalStack) -> None:
     place = local_stack.place
     members = [member for service in SERVICES for member in find_members(service, place)]
     listening = [
@@ -152,5 +192,7 @@ def test_everything_listens_on_loopback_and_keeps_its_passwords(local_stack: Loc
     assert {address.ip for address in listening} == {HOST}
     commands = " ".join(word for member in members for word in member.cmdline())
     assert not [name for name, secret in place.passwords.items() if secret in commands]
+    (mlflow, *_) = find_members(Mlflow(), place)
+    assert mlflow.environ()["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     for path in (place.folder / "env", place.folder / "stack.json", place.of("s3") / "keys.json"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from servers.local_stack import ON_EACH_TRACKING
 from tracking_records import make_trial
 from typer.testing import CliRunner, Result
 
@@ -41,7 +40,6 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-@ON_EACH_TRACKING
 def test_from_a_study_to_a_cloud(
     settings: Settings, put_trial: Callable[[TrialRecord], None], image: Path, tmp_path: Path
 ) -> None:

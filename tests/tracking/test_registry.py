@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
+from servers.local_stack import ON_EACH_TRACKING
 from tracking_records import make_trial, write_best
 
 from ss3d.errors import CheckpointError, ConfigError, RefusedError
@@ -22,6 +23,7 @@ from ss3d.trial.records import TrialRecord
 PutTrial = Callable[[TrialRecord], None]
 
 
+@ON_EACH_TRACKING
 def test_promoting_twice_moves_champion_and_keeps_previous(
     settings: Settings, store: DirectoryStore, put_trial: PutTrial
 ) -> None:
