@@ -1,8 +1,9 @@
-"""`ss3d doctor`: is the store one that studies can rely on, and does all agree about a study?"""
+"""`ss3d doctor`: can studies rely on the store, does all agree about one, are the doors closed?"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ss3d.store.protocol import Store
     from ss3d.trial.check import Check
 
-_COLORS = {"ok": "green", "failed": "red", "away": "red", "differs": "red"}
+_COLORS = {"ok": "green", "warn": "yellow", "failed": "red", "away": "red", "differs": "red"}
 _SHOWN = 5
 """Differences of one check that the table shows; --json has all."""
 
@@ -34,6 +35,12 @@ def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every file of the study and verify its sha256.")
     ] = False,
+    security: Annotated[
+        bool, typer.Option("--security", help="Examine token, dashboard, encryption, telemetry.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="With --security: Ray cluster; default: this machine.")
+    ] = None,
     home: HomeOption = None,
     store: StoreOption = None,
     as_json: JsonFlag = False,
@@ -50,12 +57,19 @@ def doctor(
     it writes it deletes again. Ends with 4 if the store does not answer, with 5 if
     studies cannot rely on it.
 
+    With --security: which doors of Ray, MLflow and the store's server stand open, with
+    a line each that closes it. Ends with 5 if one does; a warning may be meant so.
+
     Examples:
       ss3d doctor --store s3://bucket/ss3d
       ss3d doctor quickstart
       ss3d doctor quickstart --deep
+      ss3d doctor --security --address auto
     """
-    settings = load_settings(home=home, store=store)
+    settings = load_settings(home=home, store=store, ray_address=address)
+    if security:
+        _examine_doors(settings, as_json)
+        return
     opened = open_store(settings.store_address)
     if study is None:
         _probe(opened, as_json)
@@ -138,22 +152,35 @@ def _say_checks(study: str, is_running: bool, checks: Sequence[Check]) -> None:
 def _probe(opened: Store, as_json: bool) -> None:
     if not as_json:
         console.print(escape(opened.address), soft_wrap=True)
+    outcomes = _report({"store": opened.address}, examine(opened), as_json)
+    if "away" in outcomes:
+        raise ServiceError(f"{opened.address} does not answer")
+    if "failed" in outcomes:
+        raise RefusedError(f"studies cannot rely on {opened.address}")
+
+
+def _examine_doors(settings: Settings, as_json: bool) -> None:
+    from ss3d.study.security import examine_security
+
+    head = {"ray": settings.ray_address or "started by each search"}
+    if "failed" in _report(head, examine_security(settings, os.environ), as_json):
+        raise RefusedError("doors stand open; each line above says how to close one")
+
+
+def _report(head: dict[str, Any], found: Iterable[Finding], as_json: bool) -> set[str]:
+    """Print findings as they come; return their outcomes."""
     findings = []
-    for finding in examine(opened):
+    for finding in found:
         findings.append(finding)
         if not as_json:
             _say(finding)
-    is_ok = all(finding.outcome == "ok" for finding in findings)
-    value = {
-        "store": opened.address,
-        "ok": is_ok,
+    outcomes = {finding.outcome for finding in findings}
+    value = head | {
+        "ok": not outcomes & {"failed", "away"},
         "probes": [finding._asdict() for finding in findings],
     }
     emit(value, as_json, lambda: None)
-    if any(finding.outcome == "away" for finding in findings):
-        raise ServiceError(f"{opened.address} does not answer")
-    if not is_ok:
-        raise RefusedError(f"studies cannot rely on {opened.address}")
+    return set(outcomes)
 
 
 def _say(finding: Finding) -> None:

@@ -215,7 +215,7 @@ class _Session:
         )
 
     def _run_jobs(self, slots: int | None, trainable: type[JobTrainable] | None) -> None:
-        prepare_environment(self._settings.home)
+        prepare_environment(self._settings.home, self._settings.ray_address)
         from ss3d.study.session import ray_session, run_jobs  # Ray reads it at import
 
         resources = self._study.space.resources

@@ -32,9 +32,9 @@ def strict(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     tree = {key: strict(value) for key, value in schema.items()}
-    if isinstance(schema.get("properties"), dict) and "type" in schema:
-        if not schema.get("x-kubernetes-preserve-unknown-fields"):
-            tree.setdefault("additionalProperties", False)
+    is_object = isinstance(schema.get("properties"), dict) and "type" in schema
+    if is_object and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        tree.setdefault("additionalProperties", False)
     return tree
 
 
