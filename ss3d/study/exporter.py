@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -55,41 +55,44 @@ class Metrics(Collector):
 
     def _of_trials(self, snapshot: Snapshot) -> Iterator[Metric]:
         states = {(state,): snapshot.counts.get(state, 0) for state in _STATES}
-        yield self._gauge("trials", "Trials by state.", states, "state")
-        yield self._gauge("trials_target", "Trials in the budget.", {(): snapshot.target})
+        yield self._gauge("trials", "Trials by state.", states.items(), "state")
+        yield self._one("trials_target", "Trials in the budget.", snapshot.target)
         shared = Counter((line.kind, line.state) for line in snapshot.shared)
         told = "Pretrainings and controls that this session made or waits for."
-        yield self._gauge("shared_jobs", told, shared, "kind", "state")
+        yield self._gauge("shared_jobs", told, shared.items(), "kind", "state")
         told = "Trials that began from a pretrained state that was there already."
-        yield self._gauge("reused_pretrains", told, {(): snapshot.num_reused})
+        yield self._one("reused_pretrains", told, snapshot.num_reused)
         best = {
             (", ".join(f"{path}={value}" for path, value in best.stratum.items()),): best.value
             for best in snapshot.best
         }
-        yield self._gauge("best", "Primary objective of the best trial.", best, "stratum")
+        yield self._gauge("best", "Primary objective of the best trial.", best.items(), "stratum")
 
     def _of_session(self, snapshot: Snapshot) -> Iterator[Metric]:
         told = "Hours of training times GPUs of a trial; CPUs where it has no GPU."
-        yield self._gauge("device_hours", told, {(): snapshot.device_hours})
-        yield self._gauge("session_seconds", "Since the session began.", {(): snapshot.seconds})
+        yield self._one("device_hours", told, snapshot.device_hours)
+        yield self._one("session_seconds", "Since the session began.", snapshot.seconds)
         told = "Whether workers wait because the spool of the driver's node is full."
-        yield self._gauge("paused", told, {(): bool(snapshot.paused)})
+        yield self._one("paused", told, bool(snapshot.paused))
 
     def _of_lags(self) -> Iterator[Metric]:
         spool, lag = self._spool(), self._lag()
         told = "What waits on the driver's node for its way into the store."
-        yield self._gauge("upload_waiting_bytes", told, {(): spool.num_bytes})
+        yield self._one("upload_waiting_bytes", told, spool.num_bytes)
         lag_s = 0.0 if spool.since is None else max(self._now() - spool.since, 0.0)
-        yield self._gauge("upload_lag_seconds", "Age of the oldest of it.", {(): lag_s})
+        yield self._one("upload_lag_seconds", "Age of the oldest of it.", lag_s)
         told = "Records that MLflow does not show yet."
-        yield self._gauge("tracking_waiting", told, {(): lag.num_records})
-        yield self._gauge("tracking_lag_seconds", "Age of the oldest of them.", {(): lag.seconds})
+        yield self._one("tracking_waiting", told, lag.num_records)
+        yield self._one("tracking_lag_seconds", "Age of the oldest of them.", lag.seconds)
+
+    def _one(self, name: str, told: str, value: float) -> Metric:
+        return self._gauge(name, told, [((), value)])
 
     def _gauge(
-        self, name: str, told: str, values: dict[tuple[str, ...], float], *labels: str
+        self, name: str, told: str, values: Iterable[tuple[tuple[str, ...], float]], *labels: str
     ) -> Metric:
         family = GaugeMetricFamily(f"ss3d_{name}", told, labels=("study", *labels))
-        for where, value in values.items():
+        for where, value in values:
             family.add_metric((self.study, *where), value)
         return family
 

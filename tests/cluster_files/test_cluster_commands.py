@@ -21,13 +21,27 @@ DOCUMENTS = [load(path) for path in (*CLUSTER.glob("*.yaml"), *CLUSTER.glob("kub
 
 def commands(program: str) -> Iterator[list[str]]:
     """Yield the arguments of every call of a program in the documents and the README."""
-    blocks = re.findall(r"```(?:bash)?\n(.*?)```", (CLUSTER / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```bash\n(.*?)```", (CLUSTER / "README.md").read_text(), re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     for text in (*(text for document in DOCUMENTS for text in texts(document)), *lines):
-        for part in re.split(r"[;|'\"]|&&", text):
-            words = shlex.split(part, comments=True)
-            if words and Path(words[0]).name == program:
-                yield words[1:]
+        if re.search(rf"\b{program} ", text):
+            yield from calls(program, text)
+
+
+def calls(program: str, text: str) -> Iterator[list[str]]:
+    """Yield the arguments of the calls in a line of shell, and in the lines that it quotes."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";|&")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in (*lexer, ";"):
+        if " " in word:
+            yield from calls(program, word)
+        if not set(word) <= set(";|&"):
+            words.append(word)
+            continue
+        if words and Path(words[0]).name == program:
+            yield words[1:]
+        words = []
 
 
 def check(group: click.Group, words: list[str]) -> str:

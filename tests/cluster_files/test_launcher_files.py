@@ -82,4 +82,4 @@ def test_workers_are_spot_instances_and_end() -> None:
 def test_doors_are_closed(document: Any) -> None:
     (head,) = [line for line in document["head_start_ray_commands"] if "--head" in line]
     assert "--dashboard-host=127.0.0.1" in head
-    assert document["file_mounts"]["~/secrets/ray-token"] == "cluster/secrets/ray-token"
+    assert document["file_mounts"]["~/secrets"] == "cluster/secrets/nodes"
