@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import boto3
@@ -13,6 +14,7 @@ from cluster_documents import CLUSTER, Keys, keys, load, misspelled
 
 # Private, because Ray has no other way to check a file without starting machines.
 from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME
 
 AWS, SSH = load(CLUSTER / "aws.yaml"), load(CLUSTER / "ssh.yaml")
 
@@ -83,3 +85,17 @@ def test_doors_are_closed(document: Any) -> None:
     (head,) = [line for line in document["head_start_ray_commands"] if "--head" in line]
     assert "--dashboard-host=127.0.0.1" in head
     assert document["file_mounts"]["~/secrets"] == "cluster/secrets/nodes"
+
+
+def test_the_head_may_start_and_end_nodes_of_this_cluster_only() -> None:
+    policy = json.loads((CLUSTER / "policies" / "autoscaler.json").read_text())
+    statements = {statement["Sid"]: statement for statement in policy["Statement"]}
+    ends = statements["EndNodesOfThisCluster"]
+    assert ends["Condition"] == {
+        "StringEquals": {f"ec2:ResourceTag/{TAG_RAY_CLUSTER_NAME}": AWS["cluster_name"]}
+    }
+    nodes = AWS["available_node_types"]
+    profiles = {name: node["node_config"]["IamInstanceProfile"] for name, node in nodes.items()}
+    role = statements["GiveWorkersTheirRole"]["Resource"].rpartition("/")[2]
+    assert profiles["gpu"] == {"Name": role} != profiles["head"]
+    assert "*" not in "".join(str(statement["Action"]) for statement in statements.values())
