@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ss3d.errors import RefusedError
 
+TOKEN_ADVICE = "set RAY_AUTH_TOKEN_PATH to a copy of the cluster's token, and no RAY_AUTH_MODE"
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -31,22 +32,25 @@ def prepare_environment(home: Path, address: str = "") -> None:
     Args:
         home: folder of the token's file.
         address: of a Ray that runs already, which has its own token; empty starts one.
-
-    Raises:
-        RefusedError: others reach that Ray too, and there is no token for it.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if not address:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(_make_token(home)))
+    if address and not token_place(os.environ):
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         return
-    if reason := why_open(address, os.environ):
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if not address:
+        os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(_make_token(home)))
+
+
+def check_closed(address: str) -> None:
+    """Let a Ray be joined only if it asks for a token, or if nobody else reaches it.
+
+    Raises:
+        RefusedError: it does not, or there is no token for it.
+    """
+    if address and (reason := why_open(address, os.environ)):
         raise RefusedError(f"Ray at {address}: {reason}; {TOKEN_ADVICE}")
-    os.environ.setdefault("RAY_AUTH_MODE", "token" if token_place(os.environ) else "disabled")
-
-
-TOKEN_ADVICE = "set RAY_AUTH_TOKEN_PATH to a copy of the cluster's token, and no RAY_AUTH_MODE"
 
 
 def why_open(address: str, environment: Mapping[str, str]) -> str:

@@ -91,13 +91,27 @@ def test_images_are_of_this_version_and_of_no_registry() -> None:
     assert DOCUMENTS["raycluster.yaml"]["spec"]["rayVersion"] == PINNED["ray"]
 
 
-@pytest.mark.parametrize("path", sorted(Path(CLUSTER).rglob("*.*")), ids=lambda path: path.name)
+FILES = [
+    path
+    for pattern in ("*.yaml", "*.json", "*.md", "Dockerfile*")
+    for path in sorted(CLUSTER.rglob(pattern))
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_no_file_names_an_account_a_key_or_a_registry(path: Path) -> None:
-    if path.suffix in (".yaml", ".json", ".md") or "Dockerfile" in path.name:
-        text = path.read_text()
-        assert not re.search(r"\b\d{12}\b", text.replace("2012-10-17", "")), "an account"
-        assert not re.search(r"AKIA|ASIA[A-Z0-9]|BEGIN .*PRIVATE|\bami-[0-9a-f]+", text)
-        assert not re.search(r"amazonaws\.com|ghcr\.io|quay\.io|docker\.io|gcr\.io", text)
+    text = path.read_text()
+    assert not re.search(r"\b\d{12}\b", text), "an account"
+    assert not re.search(r"AKIA|ASIA[A-Z0-9]|BEGIN .*PRIVATE|\bami-[0-9a-f]+", text)
+    assert not re.search(r"amazonaws\.com|ghcr\.io|quay\.io|docker\.io|gcr\.io", text)
+
+
+def test_the_token_is_where_the_launcher_puts_it() -> None:
+    home = next(word for word in instruction("ENV")[0] if word.startswith("HOME=")).split("=")[1]
+    assert home == f"/home/{words_user(stages()['ss3d'])}"
+    options = DOCUMENTS["aws.yaml"]["docker"]["run_options"]
+    assert f"--env RAY_AUTH_TOKEN_PATH={home}/secrets/ray-token" in options
+    assert "~/secrets" in DOCUMENTS["aws.yaml"]["file_mounts"]
 
 
 def test_the_environment_is_that_of_settings() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from ss3d.errors import RefusedError
 from ss3d.settings import Settings
 from ss3d.store.probes import Finding
-from ss3d.study.environment import is_loopback, prepare_environment
+from ss3d.study.definition import Request
+from ss3d.study.driver import Watcher, search
+from ss3d.study.environment import check_closed, is_loopback, prepare_environment
 from ss3d.study.security import examine_security
 
 REMOTE = "10.0.0.7:6379"
@@ -21,10 +25,12 @@ NOBODY = 1
 
 
 @pytest.fixture(autouse=True)
-def _no_token_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "user"))
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
+def _no_token_of_the_user(tmp_path: Path) -> Iterator[None]:
+    """A user who has none; what a test sets is unset after it."""
+    with patch.dict(os.environ, {"HOME": str(tmp_path / "user")}):
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
+            os.environ.pop(name, None)
+        yield
 
 
 @pytest.fixture
@@ -88,10 +94,12 @@ def test_loopback_is_told_from_names_that_look_like_it(address: str, is_ours: bo
 def test_a_search_does_not_join_a_cluster_without_its_token(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: Path
 ) -> None:
+    settings = Settings(home=tmp_path / "home", ray_address=REMOTE)
     with pytest.raises(RefusedError, match="no token for it; set RAY_AUTH_TOKEN_PATH"):
-        prepare_environment(tmp_path / "home", REMOTE)
+        search(Request(space=tmp_path / "none.toml"), settings, None, Watcher())
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-    prepare_environment(tmp_path / "home", REMOTE)
+    check_closed(REMOTE)
+    prepare_environment(settings.home, REMOTE)
     assert not (tmp_path / "home").exists(), "a token of our own would be the wrong one"
 
 
@@ -104,8 +112,7 @@ def test_a_token_that_others_can_read_is_told(token: Path, tmp_path: Path) -> No
     assert find("token file", settings, environment).outcome == "failed"
 
 
-def test_ours_is_closed_from_its_first_moment(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+def test_ours_is_closed_from_its_first_moment(tmp_path: Path) -> None:
     prepare_environment(tmp_path)
     finding = find("token file", Settings(home=tmp_path), {})
     assert (finding.outcome, str(tmp_path / "ray-token") in finding.detail) == ("ok", True)
@@ -127,7 +134,7 @@ def answering() -> Iterator[list[int]]:
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         told.append(server.server_port)
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield told
         server.shutdown()
