@@ -98,8 +98,8 @@ def _dashboard(address: str, environment: Mapping[str, str], port: int) -> Findi
         return Finding("dashboard", "ok", f"no answer at {host}:{port}", "")
     finally:
         connection.close()
-    if status in (401, 403):
-        return Finding("dashboard", "ok", f"{host}:{port} asks for the token", "")
+    if status >= 400:
+        return Finding("dashboard", "ok", f"{host}:{port} wants a token ({status})", "")
     return Finding(
         "dashboard",
         "failed",

@@ -56,6 +56,7 @@ def test_packages_are_the_pinned_ones() -> None:
     installs = [
         words for words in instruction("RUN") if "pip" in words and "--no-deps" not in words
     ]
+    assert len(installs) == len(stages())
     for words in installs:
         after = words[words.index("install", words.index("pip")) + 1 :]
         assert after[after.index("-c") + 1].endswith("constraints.txt")
@@ -93,7 +94,7 @@ def test_images_are_of_this_version_and_of_no_registry() -> None:
 
 FILES = [
     path
-    for pattern in ("*.yaml", "*.json", "*.md", "Dockerfile*")
+    for pattern in ("*.yaml", "*.json", "*.md", "*.env", "Dockerfile*")
     for path in sorted(CLUSTER.rglob(pattern))
 ]
 
@@ -119,7 +120,7 @@ def test_the_environment_is_that_of_settings() -> None:
 
     mentioned = {
         name
-        for document in (*DOCUMENTS.values(), LINES)
+        for document in (*DOCUMENTS.values(), LINES, (CLUSTER / "ssh.env").read_text())
         for text in texts(document)
         for name in re.findall(r"\bSS3D_[A-Z_]+", text)
     }

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import jsonschema
@@ -15,6 +22,9 @@ from cluster_documents import CLUSTER, Keys, keys, load, misspelled
 # Private, because Ray has no other way to check a file without starting machines.
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME
+
+from ss3d.settings import load_settings
+from ss3d.study.security import examine_security
 
 AWS, SSH = load(CLUSTER / "aws.yaml"), load(CLUSTER / "ssh.yaml")
 
@@ -99,3 +109,43 @@ def test_the_head_may_start_and_end_nodes_of_this_cluster_only() -> None:
     role = statements["GiveWorkersTheirRole"]["Resource"].rpartition("/")[2]
     assert profiles["gpu"] == {"Name": role} != profiles["head"]
     assert "*" not in "".join(str(statement["Action"]) for statement in statements.values())
+
+
+def test_a_certificate_names_its_nodes_and_is_believed(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no program openssl")
+    script, folder = CLUSTER / "certificate", tmp_path / "nodes"
+    subprocess.run([script, folder, "10.0.0.7", "gpu-2.example", "fd00::1"], check=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["ca.crt", "node.crt", "node.key"]
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
+    for option, name, is_named in (
+        ("-verify_ip", "10.0.0.7", True),
+        ("-verify_ip", "127.0.0.1", True),
+        ("-verify_ip", "fd00::1", True),
+        ("-verify_hostname", "gpu-2.example", True),
+        ("-verify_ip", "10.0.0.8", False),
+    ):
+        words = ["openssl", "verify", "-CAfile", folder / "ca.crt", option, name]
+        verified = subprocess.run([*words, folder / "node.crt"], capture_output=True)
+        assert (verified.returncode == 0) == is_named, name
+    assert subprocess.run([script, folder], capture_output=True).returncode == 2
+
+
+def test_the_environment_over_ssh_is_one_that_the_doctor_takes(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir(mode=0o700)
+    for name in ("ray-token", "ca.crt", "node.crt", "node.key"):
+        (secrets / name).touch(mode=0o600)
+    (secrets / "worker.env").write_text("AWS_ACCESS_KEY_ID=worker\n")
+    line = f". {shlex.quote(str(CLUSTER / 'ssh.env'))}; env -0"
+    told = subprocess.run(["sh", "-c", line], env={"HOME": str(tmp_path)}, capture_output=True)
+    environment = dict(text.split("=", 1) for text in told.stdout.decode().split("\0") if text)
+    assert environment["AWS_ACCESS_KEY_ID"] == "worker"
+    ours = {name: value for name, value in environment.items() if name.startswith("SS3D_")}
+    with patch.dict(os.environ, ours):
+        settings = load_settings()
+    findings = list(examine_security(settings, environment, dashboard_port=1))
+    assert {finding.probe: finding.outcome for finding in findings} == {
+        finding.probe: "ok" for finding in findings
+    }
+    assert "ray tls" in {finding.probe for finding in findings}
