@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
-from ss3d.errors import OutcomeError, RefusedError, ServiceError
+from ss3d.errors import ConfigError, OutcomeError, RefusedError, ServiceError
 from ss3d.settings import Settings, load_settings
 from ss3d.store import layout
 from ss3d.store.opening import open_store
@@ -66,6 +66,8 @@ def doctor(
       ss3d doctor quickstart --deep
       ss3d doctor --security --address auto
     """
+    if bool(study) + security > 1 or (address and not security):
+        raise ConfigError("doctor: expected STUDY, or --security with or without --address")
     settings = load_settings(home=home, store=store, ray_address=address)
     if security:
         _examine_doors(settings, as_json)

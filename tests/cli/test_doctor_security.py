@@ -32,3 +32,4 @@ def test_open_doors_end_with_5_and_say_how_to_close_them(
     assert printed.out.split()[:3] == ["failed", "ray", "token"]
     assert printed.out.splitlines()[1].strip() == "unset RAY_AUTH_MODE"
     assert "doors stand open" in printed.err
+    assert call(monkeypatch, "study", "--home", str(tmp_path)) == 2
