@@ -82,8 +82,8 @@ def load_model(uri: str, home: Path | str | None = None) -> ServedModel:
         home: folder of store, tracking and cache; default as on the command line.
 
     Returns:
-        A function of one image or several (paths, bytes or arrays) to clouds (B, N, 3) float32:
-        unit ball, canonical frame, y up.
+        A function of one image or several (paths, bytes or arrays; with a mask: a pair of them) to
+        clouds (B, N, 3) float32: unit ball, canonical frame, y up.
 
     Raises:
         ConfigError: there is no such model, version, trial or directory.

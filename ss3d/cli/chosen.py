@@ -85,10 +85,9 @@ def _teacher(model: str, settings: Settings, device: torch.device) -> Chosen:
 
 
 def _teacher_of_trial(model: str, settings: Settings, device: torch.device) -> Chosen:
-    from ss3d.store.bundle import get_bundle
+    from ss3d.store.bundle import checkpoints, get_bundle
     from ss3d.store.layout import split_trial_path, trial
     from ss3d.store.opening import open_store
-    from ss3d.study.uploader import checkpoints
     from ss3d.trial.history import load_trial_record
 
     try:

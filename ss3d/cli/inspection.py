@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
+from ss3d.cli.rerun_tables import show_reruns
 from ss3d.errors import CheckpointError
 from ss3d.settings import Settings, load_settings
 from ss3d.store import layout
@@ -33,11 +34,14 @@ def show(
     """Show one trial: parameters, gains, epochs, where it ran, and logs of what failed."""
     from ss3d.report.gains_tables import gains_as_values
     from ss3d.trial.history import load_study_spec, load_trial_record
+    from ss3d.trial.verdict import read_verdicts
+    from ss3d.trial.what_if import read_what_ifs
 
     opened = open_configured(load_settings(home=home, store=store))
     study, name = layout.split_trial_path(trial)
     record = load_trial_record(opened, study, name)
     gains = known_gains(opened, load_study_spec(opened, study), [record]).get(name)
+    what_ifs = read_what_ifs(opened, study, name)
     value = describe_trial(record) | {
         "gains": gains and gains_as_values(gains),
         "config": record.spec.config.flatten(),
@@ -45,8 +49,15 @@ def show(
         "epoch_reports": [report.model_dump(mode="json") for report in record.reports],
         "attempts": _read_all(opened, layout.trial(study, name, "attempts") + "/"),
         "log": _read_log(opened, record),
+        "reruns": read_verdicts(opened, study, name),
+        "what_ifs": [one.model_dump(mode="json", exclude={"config"}) for one in what_ifs],
     }
-    emit(value, as_json, lambda: _say_trial(trial, record, value, gains))
+
+    def say() -> None:
+        _say_trial(trial, record, value, gains)
+        show_reruns(value["reruns"], what_ifs)
+
+    emit(value, as_json, say)
 
 
 def why(

@@ -1,4 +1,4 @@
-"""How `evaluate` and `rerun` say what they found, and where a look at test models is recorded."""
+"""How `evaluate` says what it found, and where a look at test models is recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ss3d.cli.chosen import Chosen
     from ss3d.data.loader import TrialData
     from ss3d.training.assessment import Assessment
-    from ss3d.trial.rerun import Verdict
 
 COLUMNS = {
     "cd_l1": "cd_l1",
@@ -120,16 +119,6 @@ def show_assessment(title: str, found: Assessment, value: dict[str, Any]) -> Non
         console.print(line, highlight=False, soft_wrap=True)
     if found.warning:
         errors.print(Text(f"warning: {found.warning}", style="yellow"), soft_wrap=True)
-
-
-def show_verdict(verdict: Verdict) -> None:
-    """Print whether a rerun repeated its original, and what could not be compared."""
-    console.print(f"verdict: [bold]{verdict.verdict}[/] over {verdict.epochs} epochs")
-    if verdict.first_difference:
-        console.print(f"first difference: {verdict.first_difference}")
-    for side, names in (("original", verdict.only_original), ("rerun", verdict.only_rerun)):
-        if names:
-            console.print(f"not compared, only the {side} has: {', '.join(names)}")
 
 
 def _remarks(found: Assessment, value: dict[str, Any]) -> list[str]:

@@ -1,24 +1,27 @@
-"""`ss3d model`: what a network is made of and what it costs."""
+"""`ss3d model`: what a network is made of, what it costs, and the network as an ONNX file."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from ss3d.cli.opening import DeviceOption, pick_device
+from ss3d.cli.opening import DeviceOption, HomeOption, StoreOption, model_directory, pick_device
 from ss3d.cli.options import SetOption, parse_assignments
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.config import PRESETS, TrialConfig
+from ss3d.errors import ConfigError
+from ss3d.settings import load_settings
 
-app = typer.Typer(help="The network: parameters and cost.", no_args_is_help=True)
+app = typer.Typer(help="The network: parameters, cost, ONNX.", no_args_is_help=True)
 
 
 @app.callback()
 def group() -> None:
-    """Describe the network."""
+    """Describe or export the network."""
 
 
 @app.command()
@@ -45,6 +48,47 @@ def info(
         _compare(preset, config, device, as_json)
     else:
         _count(preset, config, as_json)
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str, typer.Argument(help="Train directory, STUDY/t00017 or models:/NAME@champion.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="network.onnx.")],
+    home: HomeOption = None,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a network as one ONNX file: pictures (B, 3, S, S) in [0, 1] to clouds (B, N, 3).
+
+    Pictures are squares over the background that training saw, cut as `ss3d predict` cuts them.
+    The file is kept only if ONNX Runtime gives the network's clouds within 1e-4. Needs the extra
+    packages of `pip install 'ss3d[onnx]'`.
+
+    Examples:
+      ss3d model export models:/chairs@champion -o chairs.onnx
+    """
+    import torch
+
+    from ss3d.trial.export import load_network
+    from ss3d.trial.onnx_file import write_onnx
+
+    if output.suffix != ".onnx":
+        raise ConfigError(f"--output: got {output.name!r}, expected a name in .onnx")
+    directory = model_directory(model, load_settings(home=home, store=store))
+    network, config = load_network(directory, torch.device("cpu"))
+    difference = write_onnx(output, network, config)
+    value = {
+        "model": model,
+        "file": str(output),
+        "bytes": output.stat().st_size,
+        "images": [None, 3, config.data.image_size, config.data.image_size],
+        "clouds": [None, config.model.num_points, 3],
+        "largest_difference": difference,
+    }
+    text = f"written: {output} ({value['bytes']:,} bytes), within {difference:.1e} of the network"
+    emit(value, as_json, lambda: console.print(text, highlight=False, soft_wrap=True))
 
 
 def _count(preset: str, config: TrialConfig, as_json: bool) -> None:

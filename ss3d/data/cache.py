@@ -81,16 +81,25 @@ def open_cache(
         DataError: a shard is damaged.
         ServiceError: the folder cannot be written or the disk is full.
     """
-    name = f"{dataset.manifest.content_hash[:24]}-{side}"
-    directory = cache_dir / name
+    directory = _folder(dataset, cache_dir, side)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache_dir / f"{name}.lock"):
+        with FileLock(f"{directory}.lock"):
             if not _is_intact(directory):
                 _rebuild(dataset, directory, side, progress)
         return _map(directory)
     except OSError as error:
         raise ServiceError(f"cache {cache_dir}: {error.strerror or error}") from error
+
+
+def is_cached(dataset: Dataset, cache_dir: Path, side: int) -> bool:
+    """Return whether `open_cache` finds the data set decoded; it repairs one that is damaged."""
+    return (_folder(dataset, cache_dir, side) / "index.json").exists()
+
+
+def _folder(dataset: Dataset, cache_dir: Path, side: int) -> Path:
+    """Return the folder of a decoded data set."""
+    return cache_dir / f"{dataset.manifest.content_hash[:24]}-{side}"
 
 
 def _map(directory: Path) -> NodeCache:

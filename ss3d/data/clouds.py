@@ -61,7 +61,7 @@ def read_cloud(data: bytes, name: str) -> NDArray[np.float32]:
     """
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:  # there is no room for its claim
         raise DataError(f"{name}: not a readable .npy cloud: {error}") from error
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name}: not a readable .npy cloud: it is an archive of arrays")

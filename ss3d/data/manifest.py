@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ss3d.config import canonical_json
 from ss3d.errors import DataError
@@ -46,7 +46,7 @@ class Manifest(Stored):
     """What a data set holds; written last, so a data set without one does not exist."""
 
     name: str
-    content_hash: str
+    content_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # names the cache folder
     """sha256 over ids, splits, pixels, clouds and cameras; not over the bytes of the shards."""
     categories: dict[str, str]
     """Synset id to name."""

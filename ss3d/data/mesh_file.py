@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import posixpath
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ TEXTURE_SIDE = 256
 """Textures are reduced to this side; a picture shows hardly more of them."""
 GREY = 0.7
 """Of what has no colour."""
+MAX_FACES = 20_000_000
+"""More are refused: a small file can place one mesh many times."""
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".webp")
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ def read_surface(files: Files, name: str) -> Surface:
     try:
         scene = _load(data, posixpath.splitext(name)[1].lower().lstrip("."), beside)
         placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
+        _check_faces([scene.geometry[key] for _, key in placed])
         parts = [_part(scene.geometry[key], transform) for transform, key in placed]
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
@@ -80,6 +84,13 @@ def _load(data: bytes, suffix: str, beside: _Beside) -> Any:
         return trimesh.load_scene(
             io.BytesIO(data), file_type=suffix, resolver=_resolver(beside), process=False
         )
+
+
+def _check_faces(placed: Sequence[Any]) -> None:
+    """Refuse a scene that has too many faces once every mesh is in its places."""
+    count = sum(len(getattr(mesh, "faces", ())) for mesh in placed)
+    if count > MAX_FACES:
+        raise DataError(f"got {count} faces, expected at most {MAX_FACES}; reduce the mesh")
 
 
 class _Beside:

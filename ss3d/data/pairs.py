@@ -170,5 +170,9 @@ def _read(pair: Pair, entry: Entry, shape: Shape) -> ModelItem:
         data = pair.image.read_bytes()
     except OSError as error:
         raise DataError(f"{pair.image}: {error.strerror or error}") from error
-    picture = fit_square(decode_rgba(data, str(pair.image), upright=True), shape.image_size)
+    pixels = decode_rgba(data, str(pair.image), upright=True)
+    try:
+        picture = fit_square(pixels, shape.image_size)
+    except DataError as error:
+        raise DataError(f"{pair.image}: {error}") from error
     return ModelItem(entry.model_id, entry.category, entry.split, [encode_png(picture)], cloud)

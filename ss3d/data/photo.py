@@ -12,6 +12,8 @@ from ss3d.errors import DataError
 
 MARGIN = 1.2
 """Side of the square around an object, in the longer side of its box (method section 11.2)."""
+MAX_SIDE = 12 * 1024
+"""A larger square is refused: a photo of few pixels that is long makes one of many."""
 _PADDING = (255, 255, 255, 0)
 
 
@@ -30,7 +32,7 @@ def cut_object(
         (side, side, 4) uint8; alpha is the mask, colours are the photo's everywhere.
 
     Raises:
-        DataError: no part of the box lies in the photo.
+        DataError: no part of the box lies in the photo, or the square would be too large.
     """
     height, width = mask.shape
     x0, x1 = np.clip((box[0], box[2]), 0, width)
@@ -49,6 +51,9 @@ def fit_square(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     Args:
         pixels: (height, width, 4) uint8, alpha not multiplied in.
         side: of the result in pixels.
+
+    Raises:
+        DataError: the square would be too large.
     """
     height, width = pixels.shape[:2]
     edge = max(height, width)
@@ -56,7 +61,16 @@ def fit_square(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _window(pixels: NDArray[np.uint8], top: int, left: int, edge: int) -> NDArray[np.uint8]:
-    """Return a square part of a picture that may reach beyond it."""
+    """Return a square part of a picture that may reach beyond it.
+
+    Raises:
+        DataError: it is too large.
+    """
+    if edge > MAX_SIDE:
+        raise DataError(
+            f"too large an image: a square around it has {edge} pixels a side, expected at most "
+            f"{MAX_SIDE}; cut or reduce it"
+        )
     height, width = pixels.shape[:2]
     square = np.full((edge, edge, 4), _PADDING, np.uint8)
     rows, columns = (max(0, top), min(height, top + edge)), (max(0, left), min(width, left + edge))

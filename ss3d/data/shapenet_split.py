@@ -124,6 +124,10 @@ def list_by_file(path: Path) -> Listing:
         named = [(str(item), split) for f, split in _FIELDS.items() for item in record.get(f, ())]
         for item, split in named:
             entry = found.setdefault((synset, item), Entry(synset, item, split))
+            if ".." in entry.key.split("/") or entry.key.startswith("/"):
+                raise DataError(
+                    f"{path}: got the model {entry.key!r}, expected a name inside the data set"
+                )
             if entry.split != split:
                 raise DataError(
                     f"{path}: {entry.key} is in {entry.split} and in {split}, expected one of them"

@@ -22,6 +22,20 @@ from ss3d.data.tree import Contents
 from ss3d.errors import DataError
 
 MIB = 2**20
+MAX_RATIO, FREE_BYTES = 100, 2**30
+"""An archive that unfolds to more than so many times its bytes, and as many more, is refused:
+pictures and clouds hardly shrink."""
+MAX_HEADER = MIB
+"""Of a name or other fields before a member; tarfile holds them in memory."""
+_FIELDS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_HAS_MORE_HOLES = 482
+"""Byte of an old GNU header that says that a list of holes goes on, however long, behind it."""
 _OPENERS: dict[bytes, Callable[[IO[bytes]], object]] = {
     b"\x1f\x8b": gzip.open,
     b"\xfd7zXZ\0": lzma.open,
@@ -102,7 +116,7 @@ class TarTree:
         total = os.fstat(raw.fileno()).st_size
         mode = "r:" if copy is None else "r|"
         with tarfile.open(fileobj=stream, mode=mode, tarinfo=_Header) as archive:
-            for done in _every_mib(raw, self._read_members(archive, copy)):
+            for done in _every_mib(raw, self._read_members(archive, raw, copy)):
                 if progress is not None:
                     progress(done, -(-total // MIB))
         if copy is not None:
@@ -111,9 +125,12 @@ class TarTree:
             copy.flush()
             self._file = copy
 
-    def _read_members(self, archive: tarfile.TarFile, copy: IO[bytes] | None) -> Iterator[None]:
+    def _read_members(
+        self, archive: tarfile.TarFile, raw: IO[bytes], copy: IO[bytes] | None
+    ) -> Iterator[None]:
         """Go through the archive once, yielding after each member."""
         while (member := archive.next()) is not None:
+            self._check_ratio(raw, archive.offset)
             archive.members.clear()  # pyrefly: ignore[missing-attribute] - it would keep them all
             self._member = member.name
             self._add(archive, member, copy)
@@ -152,6 +169,15 @@ class TarTree:
                 f"{self.path / member.name}: got {member.size} bytes, expected at most {MAX_BYTES}"
             )
 
+    def _check_ratio(self, raw: IO[bytes], unfolded: int) -> None:
+        """Refuse a bomb, before its next member is read."""
+        size = os.fstat(raw.fileno()).st_size
+        if unfolded > MAX_RATIO * size + FREE_BYTES:
+            raise DataError(
+                f"{self.path}: got {unfolded} bytes out of {size}, after {self._member}, expected "
+                f"at most {MAX_RATIO} times as many; fetch it again from its publisher"
+            )
+
     def _fault(self, error: Exception) -> DataError:
         """Return what went wrong, and what to do."""
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -174,7 +200,12 @@ class _Header(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """Parse a block of 512 bytes."""
         try:
-            return super().frombuf(buf, encoding, errors)
+            header = super().frombuf(buf, encoding, errors)
+            if header.type in _FIELDS and header.size > MAX_HEADER:
+                raise tarfile.ReadError(f"a header of {header.size} bytes")
+            if header.type == tarfile.GNUTYPE_SPARSE and buf[_HAS_MORE_HOLES]:
+                raise tarfile.ReadError("a file with many holes")
+            return header
         except tarfile.HeaderError as error:
             if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # the mark of the end
                 raise

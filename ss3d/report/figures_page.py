@@ -37,7 +37,7 @@ PAGE = """<!doctype html>
   #scale i { display: inline-block; width: 150px; height: 9px; border-radius: 5px; }
 </style>
 <h1>__TITLE__</h1>
-<p>Objects: __NOTE__. One camera and scale for all; numbers are cd_l1.</p>
+<p>Objects: __NOTE__. One camera and scale for all__NUMBERS__.</p>
 <div id="bar">
   <button id="reset">Reset</button><button id="spin">Turn</button>
   <span>Drag to turn, wheel with Ctrl to zoom, double-click to reset.</span>

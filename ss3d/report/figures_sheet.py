@@ -15,6 +15,7 @@ from ss3d.errors import ConfigError
 from ss3d.report.clouds import Array
 from ss3d.report.figures_balls import Frame, frame_around
 from ss3d.report.figures_choice import Choice, Model
+from ss3d.report.pictures import Example
 
 AZIMUTH = 30.0
 VIEWPOINTS = (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)
@@ -146,6 +147,19 @@ def limitations(models: Sequence[Model], choice: Choice, azimuth: float, title: 
         note=choice.rule,
         reach=float(np.ceil(100 * np.quantile(every, 0.98))),
     )  # fmt: skip
+
+
+def reconstructions(examples: Sequence[Example], title: str) -> Sheet:
+    """Return rows of images that were given: input | prediction, with no ground truth."""
+    panels = [[Panel(image=one.image), Panel(cloud=one.predicted)] for one in examples]
+    return Sheet(
+        title=title,
+        columns=["input", "prediction"],
+        rows=[one.name for one in examples],
+        panels=panels,
+        frame=_frame(panels, [AZIMUTH]),
+        note="as given, in their order",
+    )
 
 
 def nearest_to(points: Array, others: Array) -> Array:

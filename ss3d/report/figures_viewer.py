@@ -43,7 +43,12 @@ def viewer_page(sheet: Sheet) -> str:
         "scale": _scale(sheet.reach),
         "steps": _STEPS,
     }
-    words = {"TITLE": html.escape(sheet.title), "NOTE": html.escape(sheet.note)}
+    is_measured = any(panel.caption for row in sheet.panels for panel in row)
+    words = {
+        "TITLE": html.escape(sheet.title),
+        "NOTE": html.escape(sheet.note),
+        "NUMBERS": "; numbers are cd_l1" if is_measured else "",
+    }
     page = PAGE.replace("__DATA__", json.dumps(data).replace("</", "<\\/"))
     for name, text in words.items():
         page = page.replace(f"__{name}__", text)

@@ -21,7 +21,7 @@ from ss3d.report.gains import TrialGains, gains_of_trial, has_controls
 from ss3d.report.leaderboard import Row, describe_values, leaderboard
 from ss3d.report.previews import Previews, read_previews
 from ss3d.store import layout
-from ss3d.store.bundle import read_manifest
+from ss3d.store.bundle import get_files, read_manifest
 from ss3d.store.protocol import Store
 from ss3d.trial.history import load_study_record, read_budget, read_ended, read_object
 from ss3d.trial.objectives import Objectives, objectives_of
@@ -211,12 +211,9 @@ def _sheets(store: Store, study: str, best: Sequence[Row], notes: list[str]) -> 
 
 def _previews(store: Store, prefix: str) -> Previews:
     """Read the previews of an export without its weights."""
+    entries = [entry for entry in read_manifest(store, prefix) if entry["name"] in _PREVIEW_FILES]
     with tempfile.TemporaryDirectory(prefix="ss3d-previews-") as folder:
-        for entry in read_manifest(store, prefix):
-            if entry["name"] in _PREVIEW_FILES:
-                path = Path(folder) / entry["name"]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                store.get_file(f"{prefix}/{entry['name']}", path, entry["sha256"])
+        get_files(store, prefix, entries, Path(folder))
         return read_previews(Path(folder))
 
 

@@ -121,6 +121,27 @@ class DirectoryStore:
         with _answering(key), FileLock(self._root / ".lock"):
             path.unlink(missing_ok=True)
 
+    def leftovers(self, older_s: float, remove: bool = False) -> dict[str, int]:
+        """Return files that were never renamed, and empty folders, which end in '/'.
+
+        A write into a folder that goes at this very moment raises ServiceError, as any write may.
+        """
+        before = self.now() - older_s
+        found: dict[str, int] = {}
+        with _answering("leftovers"):
+            for path in sorted((self._root / ".tmp").glob("*")):
+                with suppress(FileNotFoundError):  # renamed meanwhile
+                    if (stat := path.stat()).st_mtime <= before:
+                        found[f".tmp/{path.name}"] = stat.st_size
+                        if remove:
+                            path.unlink()
+            for folder in _empty_folders(self._root, before):
+                found[f"{folder.relative_to(self._root).as_posix()}/"] = 0
+                if remove:
+                    with suppress(OSError):  # it is not empty any more
+                        folder.rmdir()
+        return found
+
     def now(self) -> float:
         """Return the file system's clock, which all machines that share it see."""
         clock = self._root / ".clock"
@@ -143,6 +164,21 @@ class DirectoryStore:
                 yield stage, file
         finally:
             stage.unlink(missing_ok=True)
+
+
+def _empty_folders(root: Path, before: float) -> list[Path]:
+    """Return the folders that hold no file at any depth, the deepest first."""
+    empty: set[str] = set()
+    found: list[Path] = []
+    for folder, folders, files in os.walk(root, topdown=False):
+        path = Path(folder)
+        inside = [name for name in folders if str(path / name) not in empty]
+        is_own = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path == root or is_own or files or inside or path.stat().st_mtime > before:
+            continue
+        empty.add(folder)
+        found.append(path)
+    return found
 
 
 def _version(data: bytes) -> str:

@@ -62,6 +62,10 @@ class FencedStore:
         """Remove an object if there is one."""
         self._writable(key).delete(key)
 
+    def leftovers(self, older_s: float, remove: bool = False) -> dict[str, int]:
+        """Return what killed writers left behind."""
+        return (self._writable("leftovers") if remove else self._store).leftovers(older_s, remove)
+
     def now(self) -> float:
         """Return the store's clock."""
         return self._store.now()

@@ -11,6 +11,7 @@ SharedKind = Literal["pretrain", "control"]
 SHARED_KINDS: tuple[SharedKind, ...] = ("pretrain", "control")
 
 PROBES = "doctor/"
+WHAT_IFS = "what-ifs"
 
 _STUDY = re.compile(r"[a-z0-9-]{1,48}")
 _MODEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -126,6 +127,21 @@ def promoted_metrics(model: str, sha256: str) -> str:
 def reruns(study_name: str, trial_name: str) -> str:
     """Return the prefix of the recorded verdicts of a trial's reruns."""
     return trial(study_name, trial_name, "reruns") + "/"
+
+
+def what_ifs(study_name: str, trial_name: str) -> str:
+    """Return the prefix of the recorded runs of a trial with other values."""
+    return trial(study_name, trial_name, WHAT_IFS) + "/"
+
+
+def moment(prefix: str, now: float) -> str:
+    """Return the key of what is written once, in the order of time, under a prefix.
+
+    Args:
+        prefix: ends in `/`.
+        now: the store's clock in seconds.
+    """
+    return f"{prefix}{now * 1000:015.0f}.json"
 
 
 def evaluations(data_hash: str) -> str:

@@ -24,6 +24,7 @@ _LARGE = 17 << 20
 _SMALL = 20
 _SKEW_S = 30.0
 _SLOW_S = 1.0
+_STALE_S = 3600.0
 
 
 class Finding(NamedTuple):
@@ -45,7 +46,7 @@ class Probe(NamedTuple):
 
 def examine(store: Store) -> Iterator[Finding]:
     """Yield a finding per probe; none follows on one that says that nothing can be done here."""
-    run = uuid.uuid4().hex
+    run = f"{time.time():.0f}-{uuid.uuid4().hex}"
     try:
         for probe in PROBES:
             finding = _find(store, run, probe)
@@ -56,6 +57,15 @@ def examine(store: Store) -> Iterator[Finding]:
         with suppress(Ss3dError):
             for key in _written(store, run):
                 store.delete(key)
+
+
+def stale_probes(store: Store) -> list[str]:
+    """Return what probes left behind that were killed, or began more than an hour ago."""
+    begun = {
+        key: key.removeprefix(layout.PROBES).partition("-")[0] for key in store.list(layout.PROBES)
+    }
+    before = store.now() - _STALE_S
+    return [key for key, at in begun.items() if not at.isdecimal() or float(at) < before]
 
 
 def _find(store: Store, run: str, probe: Probe) -> Finding:
@@ -171,7 +181,7 @@ def _must_hold(store: Store, key: str, data: bytes) -> None:
 def _race(write: Callable[[bytes], object], what: str) -> None:
     def run(racer: int) -> bool:
         try:
-            write(str(racer).encode())
+            write(f"racer {racer}".encode())  # other bytes than were there: versions follow them
         except ConflictError:
             return False
         return True

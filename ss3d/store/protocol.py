@@ -61,5 +61,13 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens if there is none."""
 
+    def leftovers(self, older_s: float, remove: bool = False) -> dict[str, int]:
+        """Return what killed writers left behind under no key, and its size in bytes.
+
+        Args:
+            older_s: what is younger, in seconds, may be a writer's that lives.
+            remove: it as well; only bytes that no key names are ever removed.
+        """
+
     def now(self) -> float:
         """Return the store's clock in seconds, which leases use."""

@@ -46,8 +46,8 @@ _COLLISIONS = 5
 class S3Store:
     """Store under a prefix of a bucket. The version of an object is its ETag.
 
-    A process that is killed during a large `put_file` leaves parts behind that no reader sees; a
-    lifecycle rule of the bucket removes them.
+    A process that is killed during a large `put_file` leaves parts behind that no reader sees;
+    `leftovers`, or a lifecycle rule of the bucket, removes them.
 
     Args:
         bucket: name of the bucket, which must exist.
@@ -151,6 +151,29 @@ class S3Store:
         check_key(key)
         with self._asking(key) as client:
             client.delete_object(**self._at(key))
+
+    def leftovers(self, older_s: float, remove: bool = False) -> dict[str, int]:
+        """Return the uploads in parts that were never completed, by key and id."""
+        before = self.now() - older_s
+        found: dict[str, int] = {}
+        with self._asking("uploads") as client:
+            uploads = client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
+            for upload in [one for page in uploads for one in page.get("Uploads", ())]:
+                if upload["Initiated"].timestamp() > before:
+                    continue
+                named = {
+                    "Bucket": self._bucket,
+                    "Key": upload["Key"],
+                    "UploadId": upload["UploadId"],
+                }
+                pages = client.get_paginator("list_parts").paginate(**named)
+                size = sum(int(part["Size"]) for page in pages for part in page.get("Parts", ()))
+                found[f"{upload['Key'].removeprefix(self._prefix)} {upload['UploadId']}"] = size
+                if remove:
+                    client.abort_multipart_upload(**named)
+        return found
 
     def now(self) -> float:
         """Return the server's clock, in whole seconds: the Date of an answer."""

@@ -26,11 +26,10 @@ from ss3d.errors import (
     Ss3dError,
 )
 from ss3d.store import layout
-from ss3d.store.bundle import get_bundle
+from ss3d.store.bundle import checkpoints, get_bundle
 from ss3d.study.job import Job, Place, Progress
 from ss3d.study.patience import patiently
 from ss3d.study.spool import Entry, Kind
-from ss3d.study.uploader import checkpoints
 from ss3d.study.worker import Worker
 from ss3d.trial.checkpoint import load_state, save_state
 from ss3d.trial.export import export_best

@@ -10,11 +10,12 @@ import math
 from dataclasses import dataclass, replace
 
 from ss3d.store.layout import trial_number
-from ss3d.study.rungs import Curves, Decision, SuccessiveHalving
+from ss3d.study.cohort import Cohort
+from ss3d.study.rungs import Decision, Rule, SuccessiveHalving
 
 
 @dataclass(frozen=True)
-class Hyperband:
+class Hyperband(Rule):
     """Brackets of successive halving, each with its own first rung first_rung * factor^bracket.
 
     A trial is compared with trials of its bracket only. Its bracket is a pure function of the
@@ -29,16 +30,11 @@ class Hyperband:
     seed: int
     """Of the study."""
 
-    def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
+    def decide(self, cohort: Cohort, trial: str, epoch: int) -> Decision | None:
         """Compare at the rungs of the trial's bracket."""
         bracket = self.bracket(trial)
         halving = SuccessiveHalving(self.first_rung * self.factor**bracket, self.factor)
-        if not halving.is_rung(epoch):
-            return None
-        peers = {
-            t: c for t, c in curves.items() if epoch in c.values and self.bracket(t) == bracket
-        }
-        decision = halving.decide(peers, trial, epoch)
+        decision = halving.decide(cohort, trial, epoch)
         return decision and replace(decision, rule=f"hyperband/{self.factor} bracket {bracket}")
 
     def bracket(self, trial: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from ss3d.errors import CheckpointError, Ss3dError
 from ss3d.settings import Settings
 from ss3d.store import layout
-from ss3d.store.bundle import MANIFEST, get_bundle, read_manifest
+from ss3d.store.bundle import MANIFEST, get_files, read_manifest
 from ss3d.store.protocol import Store
 from ss3d.study.frozen import frozen_trial
 from ss3d.study.journal import facts, read_trials
@@ -222,7 +222,7 @@ def _wrong_files(store: Store, prefix: str, is_deep: bool) -> list[str]:
         found = [_wrong_file(prefix, entry, sizes) for entry in entries]
         if is_deep and not any(found):
             with TemporaryDirectory(prefix="ss3d-doctor-") as folder:
-                get_bundle(store, prefix, Path(folder))
+                get_files(store, prefix, entries, Path(folder))
     except CheckpointError as error:
         return [str(error)]
     return [difference for difference in found if difference]

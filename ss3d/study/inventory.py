@@ -40,7 +40,8 @@ class SharedItem:
     seconds: float
     num_bytes: int
     unread_bytes: int
-    """Of them, those of exports that the manifest does not name: another attempt was faster."""
+    """Of them, those of checkpoints of what is complete, and of exports that its manifest does not
+    name: another attempt was faster."""
     users: tuple[str, ...]
     """Trials that refer to it, as `study/t00017`."""
 
@@ -112,7 +113,7 @@ def collect_garbage(store: Store, items: Iterable[SharedItem]) -> list[SharedIte
 
     First they stop being complete, then references are read again: a trial that was sealed before
     has its state back, one that is sealed later finds none and makes it, or is making it already:
-    then its driver holds the lease. Of the others go the exports that nobody reads.
+    then its driver holds the lease. Of the others go checkpoints and exports that nobody reads.
 
     Args:
         store: where they are.
@@ -190,12 +191,12 @@ def _remove(store: Store, item: SharedItem) -> bool:
 
 
 def _unread(store: Store, kind: SharedKind, key: str, keys: Sequence[str]) -> list[str]:
-    """Return the objects of exports of attempts that lost, once the manifest names the one."""
+    """Return, of what is complete, checkpoints and the exports of attempts that lost."""
     if not is_complete(store, kind, key):
         return []
-    exports = layout.shared(kind, key, "checkpoint") + "/"
+    ours = tuple(layout.shared(kind, key, part) + "/" for part in ("checkpoint", "checkpoints"))
     read = shared_export(store, kind, key) + "/"
-    return [name for name in keys if name.startswith(exports) and not name.startswith(read)]
+    return [name for name in keys if name.startswith(ours) and not name.startswith(read)]
 
 
 def _size(store: Store, key: str) -> int:

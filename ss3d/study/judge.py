@@ -1,16 +1,18 @@
-"""Who goes on: the curves of all trials by stratum, and the decisions made about them."""
+"""Who goes on: the curves of all trials that are compared, and the decisions made about them."""
 
 from __future__ import annotations
 
 from array import array
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
 from ss3d.config import canonical_json
+from ss3d.study.cohort import Cohort, Curve
 from ss3d.study.entries import Entry
 from ss3d.study.events import Decided
 from ss3d.study.frozen import curve_of, outcomes_of
-from ss3d.study.rungs import Curve, Decision, Rule, by_user, explain
+from ss3d.study.rungs import Decision, Rule, by_user, explain
 from ss3d.study.space import Space
 from ss3d.trial.records import TrialSpec
 
@@ -37,7 +39,8 @@ class Judge:
         self._rule = rule
         self._decided = decided
         self._tell = tell
-        self._curves: dict[str, dict[str, Curve]] = {}
+        self._cohorts: defaultdict[tuple[str, int], Cohort] = defaultdict(Cohort)
+        """By stratum and bracket."""
         self._unwanted: set[str] = set()
         """Trials that end at their next report."""
 
@@ -47,9 +50,9 @@ class Judge:
         curve = curve_of(reports, self._metric)
         values = {epoch: self._sign * value for epoch, value in curve.items()}
         outcomes = {} if self._objectives.are_plain else outcomes_of(reports, self._objectives)
-        stratum = self._curves.setdefault(canonical_json(entry.spec.stratum), {})
         per_model = {r.epoch: array("d", r.per_model) for r in reports if r.per_model}
-        stratum[entry.spec.trial] = Curve(values, entry.state == "complete", per_model, outcomes)
+        own = Curve(values, entry.state == "complete", per_model, outcomes)
+        self._cohort(entry.spec).see(entry.spec.trial, own)
 
     def decide(self, entry: Entry, epochs: list[int]) -> Decision | None:
         """Judge a trial at the epochs it brought; after a stop, later epochs do not count."""
@@ -114,11 +117,14 @@ class Judge:
         """Return the decision with the objective's own values: rules see them lower-is-better."""
         decision = self._decided.get((spec.trial, epoch))
         if decision is None:
-            curves = self._curves[canonical_json(spec.stratum)]
-            seen = self._rule.decide(curves, spec.trial, epoch)
+            seen = self._rule.decide(self._cohort(spec), spec.trial, epoch)
             if seen:
                 sign = self._sign if seen.front is None else 1  # places have the sign of ranks
                 own = {"value": sign * seen.value, "cutoff": sign * seen.cutoff}
                 decision = self._decided[spec.trial, epoch] = replace(seen, **own)
                 self._tell(Decided(spec.trial, epoch, decision))
         return decision
+
+    def _cohort(self, spec: TrialSpec) -> Cohort:
+        """Return the trials that one is compared with."""
+        return self._cohorts[canonical_json(spec.stratum), self._rule.bracket(spec.trial)]

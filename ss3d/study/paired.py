@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from scipy.special import stdtr, stdtrit
 
-from ss3d.study.rungs import Curves, Decision, Difference, compare, place
+from ss3d.study.cohort import Cohort, place
+from ss3d.study.rungs import Decision, Difference, Rule, compare
 
 
 @dataclass(frozen=True)
-class PairedTest:
+class PairedTest(Rule):
     """Stop a trial whose mean `cd_l1` is surely larger than that of the best trial at its rung.
 
     All trials of a stratum see the same labels, batches and validation models, so the noise that
@@ -51,22 +52,22 @@ class PairedTest:
             rung *= self.factor
         return tuple(found)
 
-    def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
+    def decide(self, cohort: Cohort, trial: str, epoch: int) -> Decision | None:
         """Compare with the best trial of the rung; None also while it cannot be compared."""
         rungs = self.rungs()
-        at_rung = {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
+        at_rung = {t: c.values[epoch] for t, c in cohort.items() if epoch in c.values}
         if epoch not in rungs or len(at_rung) < self.min_trials:
             return None
         best = min(at_rung, key=lambda t: (place(at_rung[t]), t))
-        value, least = at_rung[trial], at_rung[best]
+        value, least, ordered = at_rung[trial], at_rung[best], cohort.ordered(epoch)
         if trial == best or math.isnan(value):
-            return compare("paired", at_rung, trial, epoch, least)
-        own, others = (curves[t].per_model.get(epoch, ()) for t in (trial, best))
+            return compare("paired", epoch, value, ordered, least)
+        own, others = (cohort[t].per_model.get(epoch, ()) for t in (trial, best))
         if len(own) != len(others) or len(own) < 2:
             return None
         difference = paired_difference(best, own, others, 1 - self.alpha / len(rungs))
         cutoff = max(least, value - difference.low)
-        decision = compare("paired", at_rung, trial, epoch, cutoff)
+        decision = compare("paired", epoch, value, ordered, cutoff)
         return replace(decision, difference=difference)
 
 

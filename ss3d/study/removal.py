@@ -18,7 +18,8 @@ from ss3d.store.bundle import MANIFEST
 from ss3d.store.lease import is_held, take_lease
 from ss3d.store.protocol import Store
 from ss3d.study.inventory import total_bytes
-from ss3d.trial.history import load_study_spec, read_object
+from ss3d.study.retention import promotions
+from ss3d.trial.history import load_study_spec
 
 _LEASE = "driver.lease"
 
@@ -106,11 +107,7 @@ def _place(key: str) -> int:
 
 def _check_ledgers(store: Store, study: str) -> None:
     """Refuse to remove what a registered model came from."""
-    for key in store.list("registry/"):
-        if "/ledger/" not in key:
-            continue
-        blob = store.get(key)
-        entry = read_object(blob.data, key) if blob else {}
+    for entry in promotions(store):
         if entry.get("study") == study:
             raise RefusedError(
                 f"study {study}: its trial {entry.get('trial')} is version {entry.get('version')} "

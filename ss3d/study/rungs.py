@@ -10,22 +10,11 @@ import bisect
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
-from ss3d.trial.dominance import Outcome, fronts, places
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The primary objective of one trial, lower is better, by epoch."""
-
-    values: Mapping[int, float]
-    is_complete: bool = False
-    per_model: Mapping[int, Sequence[float]] = field(default_factory=dict)
-    """Values of single validation models, by the epochs of which they are known."""
-    outcomes: Mapping[int, Outcome] = field(default_factory=dict)
-    """By epoch too, where one number does not say it all: several objectives, or constraints."""
+from ss3d.study.cohort import Cohort, Curve, place
+from ss3d.trial.dominance import fronts, places
 
 
 @dataclass(frozen=True)
@@ -84,8 +73,6 @@ class Decision:
         return cls(**fields)
 
 
-Curves = Mapping[str, Curve]
-
 _PATIENCE = "patience/"
 BY_USER = "user"
 """Rule of a decision that `ss3d stop` asked for."""
@@ -94,16 +81,20 @@ BY_USER = "user"
 class Rule(Protocol):
     """A stopping rule."""
 
-    def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
-        """Judge a trial by the curves of its stratum, its own included.
+    def decide(self, cohort: Cohort, trial: str, epoch: int) -> Decision | None:
+        """Judge a trial by the curves of its stratum and bracket, its own included.
 
         Returns:
             None where the epoch is no rung.
         """
 
+    def bracket(self, trial: str) -> int:
+        """Return the bracket of a trial, from 0: it is compared with trials of its bracket only."""
+        return 0
+
 
 @dataclass(frozen=True)
-class SuccessiveHalving:
+class SuccessiveHalving(Rule):
     """Asynchronous successive halving: of all that reached a rung, the best 1/factor go on.
 
     With fewer than `factor` trials at a rung the best one goes on (Optuna's rule). Decisions are
@@ -114,17 +105,20 @@ class SuccessiveHalving:
     first_rung: int
     factor: int
 
-    def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
+    def decide(self, cohort: Cohort, trial: str, epoch: int) -> Decision | None:
         """Compare at first_rung * factor^k."""
         if not self.is_rung(epoch):
             return None
-        outcomes = {t: c.outcomes[epoch] for t, c in curves.items() if epoch in c.outcomes}
-        front = fronts(outcomes) if outcomes else {}
-        at_rung = places(outcomes, front) if outcomes else _values_at(curves, epoch)
-        ordered = sorted(place(value) for value in at_rung.values())
+        value, ordered, front = cohort[trial].values[epoch], cohort.ordered(epoch), None
+        if cohort[trial].outcomes:
+            outcomes = {t: c.outcomes[epoch] for t, c in cohort.items() if epoch in c.outcomes}
+            found = fronts(outcomes)
+            at_rung = places(outcomes, found)
+            value, ordered = at_rung[trial], sorted(map(place, at_rung.values()))
+            front = found[trial]
         cutoff = ordered[max(len(ordered) // self.factor, 1) - 1]
-        decision = compare(f"asha/{self.factor}", at_rung, trial, epoch, cutoff)
-        return replace(decision, front=front.get(trial))
+        decision = compare(f"asha/{self.factor}", epoch, value, ordered, cutoff)
+        return replace(decision, front=front)
 
     def is_rung(self, epoch: int) -> bool:
         """Return whether trials are compared at an epoch."""
@@ -135,7 +129,7 @@ class SuccessiveHalving:
 
 
 @dataclass(frozen=True)
-class MedianRule:
+class MedianRule(Rule):
     """Stop a trial whose best value so far is worse than the median of complete trials.
 
     The median is of their values at the same epoch; every epoch from `first_rung` on is a rung,
@@ -145,24 +139,24 @@ class MedianRule:
     first_rung: int
     min_trials: int
 
-    def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
+    def decide(self, cohort: Cohort, trial: str, epoch: int) -> Decision | None:
         """Compare the best value so far with the median of complete trials at this epoch."""
         if epoch < self.first_rung:
             return None
-        others = {
-            t: c.values[epoch]
-            for t, c in curves.items()
+        others = [
+            c.values[epoch]
+            for t, c in cohort.items()
             if c.is_complete and t != trial and not math.isnan(c.values.get(epoch, math.nan))
-        }
+        ]
         if len(others) < self.min_trials:
             return None
-        own = _best(curves[trial], 0, epoch)
-        cutoff = statistics.median(others.values())
-        return compare("median", others | {trial: own}, trial, epoch, cutoff)
+        own = _best(cohort[trial], 0, epoch)
+        ordered = sorted([*others, place(own)])
+        return compare("median", epoch, own, ordered, statistics.median(others))
 
 
 @dataclass(frozen=True)
-class Patience:
+class Patience(Rule):
     """Stop a trial whose best value of the last `epochs` is no better than before.
 
     Better means by more than `min_delta`. Other trials do not matter.
@@ -172,13 +166,13 @@ class Patience:
     epochs: int
     min_delta: float
 
-    def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
+    def decide(self, cohort: Cohort, trial: str, epoch: int) -> Decision | None:
         """Compare the last epochs with those before, at every epoch from `first_rung` on."""
         start = epoch - self.epochs
-        if epoch < self.first_rung or not any(0 < e <= start for e in curves[trial].values):
+        if epoch < self.first_rung or not any(0 < e <= start for e in cohort[trial].values):
             return None
-        value = _best(curves[trial], start, epoch)
-        cutoff = _best(curves[trial], 0, start) - self.min_delta
+        value = _best(cohort[trial], start, epoch)
+        cutoff = _best(cohort[trial], 0, start) - self.min_delta
         return Decision(
             stop=not value < place(cutoff),
             rule=f"{_PATIENCE}{self.epochs}",
@@ -191,10 +185,10 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class NeverStop:
+class NeverStop(Rule):
     """No early stopping."""
 
-    def decide(self, curves: Curves, trial: str, epoch: int) -> Decision | None:
+    def decide(self, cohort: Cohort, trial: str, epoch: int) -> Decision | None:
         """Return None."""
         return None
 
@@ -250,31 +244,29 @@ def at_epoch(epoch: int) -> str:
 
 
 def compare(
-    rule: str, values: Mapping[str, float], trial: str, rung: int, cutoff: float
+    rule: str, rung: int, value: float, ordered: Sequence[float], cutoff: float
 ) -> Decision:
-    """Return the decision about a trial by the values at a rung: up to the cutoff it goes on."""
-    value = values[trial]
+    """Return the decision about a value at a rung: up to the cutoff it goes on.
+
+    Args:
+        rule: that decides.
+        rung: epoch.
+        value: of the trial.
+        ordered: values of all that are compared, its own included, the best first.
+        cutoff: worst value that goes on.
+    """
     return Decision(
         stop=not value <= cutoff,
         rule=rule,
         rung=rung,
         value=value,
         cutoff=cutoff,
-        rank=1 + bisect.bisect_left(sorted(map(place, values.values())), place(value)),
-        num_peers=len(values),
+        rank=1 + bisect.bisect_left(ordered, place(value)),
+        num_peers=len(ordered),
     )
-
-
-def _values_at(curves: Curves, epoch: int) -> dict[str, float]:
-    return {t: c.values[epoch] for t, c in curves.items() if epoch in c.values}
 
 
 def _best(curve: Curve, after: int, last: int) -> float:
     """Return the best value of the epochs after + 1 .. last; NaN if none is a number."""
     found = [v for e, v in curve.values.items() if after < e <= last and not math.isnan(v)]
     return min(found, default=math.nan)
-
-
-def place(value: float) -> float:
-    """Return what a value is sorted by."""
-    return math.inf if math.isnan(value) else value

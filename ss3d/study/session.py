@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 
 from ss3d.errors import ConfigError, ServiceError
 from ss3d.settings import Settings
@@ -38,33 +40,36 @@ def ray_session(settings: Settings, resources: Resources, slots: int | None) -> 
 
     Raises:
         ConfigError: not even one job fits.
-        ServiceError: the cluster does not answer.
+        ServiceError: Ray does not start, or the cluster does not answer.
         KeyboardInterrupt: SIGTERM came while Ray started.
     """
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     folder = tempfile.mkdtemp(prefix="ss3d-ray-", dir="/tmp" if os.name == "posix" else None)
-    options = {"log_to_driver": False, "configure_logging": False, "namespace": "ss3d"}
     try:
         if settings.ray_address:
-            ray.init(settings.ray_address, **options)
+            _init(settings.ray_address)
         else:
             check_fits(resources)
-            ray.init(
+            _init(
                 "local",
                 num_cpus=offered_cpus(resources, slots),
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _temp_dir=folder,
-                **options,
             )
         yield slots or resources.max_concurrent or _fitting(resources)
     except SystemExit:  # Ray's own answer to SIGTERM while it starts
         raise KeyboardInterrupt from None
-    except ConnectionError as error:
-        raise ServiceError(f"Ray at {settings.ray_address}: {error}") from error
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _init(address: str, **options: Any) -> None:
+    try:
+        ray.init(address, log_to_driver=False, configure_logging=False, namespace="ss3d", **options)
+    except Exception as error:  # of no closer type, when its processes take too long to start
+        raise ServiceError(f"Ray at {address} does not start or answer: {error}") from error
 
 
 def run_jobs(
@@ -95,6 +100,7 @@ def run_jobs(
             raise KeyboardInterrupt
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(board.slots)
+    _keep_credentials()
     with tempfile.TemporaryDirectory(prefix="ss3d-tune-") as folder, _signals(interrupted):
         tuner = tune.Tuner(
             tune.with_resources(
@@ -122,6 +128,15 @@ def run_jobs(
                 interrupted.set()  # nobody waits for a store that is away
                 raise ServiceError(f"{board.loss}; go on by --resume") from None
             raise
+
+
+def _keep_credentials() -> None:
+    """Let Tune not send the driver's AWS keys to workers: Ray writes them into its logs.
+
+    Workers have their own, from their node's environment or role; here they are our children.
+    """
+    names = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in names if not name.startswith("AWS_")}
 
 
 @contextmanager

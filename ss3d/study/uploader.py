@@ -14,8 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ss3d.errors import ConflictError, ServiceError, Ss3dError
-from ss3d.store import layout
-from ss3d.store.bundle import bundle_exists, delete_bundle, put_bundle
+from ss3d.store.bundle import bundle_exists, checkpoints, delete_bundle, put_bundle
 from ss3d.store.protocol import Store
 from ss3d.study.patience import GaveUpError, patiently
 from ss3d.study.spool import Entry, Spool
@@ -149,13 +148,3 @@ def _put_file(store: Store, key: str, files: Path) -> None:
         store.put_new(key, path.read_bytes())
     except ConflictError:
         log.info("%s is in the store already", key)
-
-
-def checkpoints(store: Store, folder: str) -> list[str]:
-    """Return the complete checkpoint bundles under a folder, oldest first."""
-    found = [
-        key.removesuffix("/manifest.json")
-        for key in store.list(f"{folder}/")
-        if key.endswith("/manifest.json")
-    ]
-    return sorted(found, key=layout.attempt_and_epoch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """What MLflow must find in the environment; what the user has set stays."""
+
+_USER = re.compile(r"(?<=://)[^/\s]*@")
 
 _QUIET = {
     "alembic": logging.WARNING,
@@ -89,12 +92,15 @@ def mlflow_errors(settings: Settings) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ServiceError(f"MLflow at {shown_address(settings)}: {reason}") from error
+        told = f"MLflow at {shown_address(settings)}: {without_password(reason)}"
+        raise ServiceError(told) from error
 
 
 def shown_address(settings: Settings) -> str:
     """Return the tracking address without user and password."""
-    parts = urlsplit(settings.tracking_uri)
-    if "@" not in parts.netloc:
-        return settings.tracking_uri
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return without_password(settings.tracking_uri)
+
+
+def without_password(text: str) -> str:
+    """Return a text with its addresses without users and passwords."""
+    return _USER.sub("", text)

@@ -100,7 +100,8 @@ def rerun(case: Case, wanted: str) -> Answer:
     found = {} if blob is None else read_object(blob.data, keys[-1])
     verdict, epochs = str(found.get("verdict", "never run")), int(found.get("epochs", 0))
     accepted = {"bitwise", wanted}
-    passed = verdict in accepted and epochs > candidate.measured.epoch
+    is_from_start = found.get("after") is None
+    passed = verdict in accepted and is_from_start and epochs > candidate.measured.epoch
     return Answer(
         gate="rerun", passed=passed, got=f"{verdict}, {epochs} epochs compared", expected=goal,
         advice="" if passed else f"run `ss3d rerun {candidate.origin} --check`, {_FORCE}",

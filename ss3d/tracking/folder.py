@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ss3d.errors import RefusedError
 from ss3d.report.clouds import write_cloud
 from ss3d.report.pictures import draw_reconstructions
-from ss3d.tracking.candidate import Candidate
+from ss3d.tracking.model_card import model_card
 from ss3d.tracking.proposal import Proposal
 from ss3d.tracking.run_files import read_examples
 
@@ -50,32 +49,6 @@ def write_folder(target: Path, proposal: Proposal, reason: str = "", forced: boo
         write_cloud(fresh / "clouds" / f"{name}.ply", example.predicted)
     if examples:
         draw_reconstructions(fresh / "reconstructions.png", examples[:_ROWS], candidate.origin)
-    (fresh / "README.md").write_text(_card(candidate, proposal, reason), encoding="utf-8")
+    card = model_card(candidate, proposal.answers, reason)
+    (fresh / "README.md").write_text(card, encoding="utf-8")
     fresh.rename(target)
-
-
-def _card(candidate: Candidate, proposal: Proposal, reason: str) -> str:
-    """Return the model card."""
-    measured, config = candidate.measured, candidate.config
-    lines = [
-        f"# {candidate.origin}",
-        "",
-        "Single-view 3D reconstruction (SS3D): one image of an object in, a cloud of "
-        f"{config.model.num_points} points out; unit ball, canonical frame, y up.",
-        "",
-        f"- `val/cd_l1` {measured.cd_l1:.3f} on {len(measured.distances)} validation models "
-        f"(100 x L1 Chamfer distance), best epoch {measured.epoch}",
-        f"- data `{measured.data_hash}`, labeled ratio {config.data.labeled_ratio:g}",
-        f"- code `{candidate.code_version or 'not recorded'}`",
-        f"- weights `{measured.weights_sha256}`",
-        f"- written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        *([f"- reason: {reason}"] if reason else []),
-    ]
-    if proposal.answers:
-        lines += ["", "| gate | | got | expected |", "|:--|:--|:--|:--|"]
-        lines += [
-            f"| {a.gate} | {'open' if a.passed else 'closed, forced'} | {a.got} | {a.expected} |"
-            for a in proposal.answers
-        ]
-    lines += ["", "`ss3d predict IMAGE --model THIS_FOLDER -o cloud.ply`", ""]
-    return "\n".join(lines)

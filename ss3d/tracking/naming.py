@@ -18,6 +18,7 @@ from ss3d.store.layout import SharedKind
 from ss3d.tracking.statuses import Status
 from ss3d.trial.objectives import Objective, objectives_of
 from ss3d.trial.records import SharedRecord, StudyRecord, TrialRecord
+from ss3d.trial.what_if import WhatIf
 
 NOTE = "mlflow.note.content"
 """Tag that MLflow shows as a run's description, in Markdown."""
@@ -101,6 +102,29 @@ def shared_tags(record: SharedRecord, status: Status) -> dict[str, str]:
         f"`ss3d.{record.kind} = {record.key}`."
     )
     return {"ss3d.state": state, NOTE: note}
+
+
+def what_if_name(found: WhatIf) -> str:
+    """Return a run's name: `t00017 · what if α0.99`."""
+    return f"{found.trial} · what if {describe_values(found.values)}"
+
+
+def what_if_tags(found: WhatIf) -> dict[str, str]:
+    """Return trial, state, code and description of a what-if's run."""
+    address = f"{found.study}/{found.trial}"
+    values = ", ".join(f"`{path}` = {value}" for path, value in found.values.items())
+    note = (
+        f"**What if** trial `{address}` had {values}: run on {found.device} by `ss3d rerun "
+        f"{address} --set …`. Not a trial of the study: no sampler learns from it.\n\n"
+        f"The trial itself carries the tag `ss3d.trial = {address}`."
+    )
+    return {
+        "ss3d.state": "complete",
+        "ss3d.of_trial": address,
+        "ss3d.code_version": found.code_version,
+        "ss3d.data_hash": found.data_hash,
+        NOTE: note,
+    }
 
 
 def study_note(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> str:

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ss3d
+from ss3d.config import TrialConfig
 from ss3d.errors import CheckpointError
+from ss3d.tracking.image_input import IMAGE, MASK
 from ss3d.tracking.run_files import read_examples
+from ss3d.tracking.served_model import FRAME
+from ss3d.trial.files import read_json
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -25,28 +29,32 @@ WEIGHTS = "network"
 REQUIREMENTS = ("mlflow", "numpy", "pillow", "pydantic", "safetensors", "scipy", "torch")
 """What the served model imports; pinned to the versions at hand."""
 
+_INPUT = "image: a PNG, JPEG or WebP file, as bytes or base64; mask: the same, white on the object"
+_OUTPUT = f"(B, N, 3): {FRAME}"
 _FILES = ("student.safetensors", "config.json", "metrics.json")
 
 
-def package_model(best: Path, target: Path, num_points: int, metadata: Mapping[str, Any]) -> None:
+def package_model(best: Path, target: Path, card: str, metadata: Mapping[str, Any]) -> None:
     """Write an MLflow pyfunc model.
 
     Args:
         best: directory that `export_best` wrote.
         target: directory to make.
-        num_points: points N of a predicted cloud.
+        card: becomes its README.md.
         metadata: what the model is told to remember: study, trial, cd_l1, hashes; may hold
             `model_id` and `run_id` of MLflow.
 
     Raises:
         CheckpointError: `best` is not complete.
     """
+    import pandas as pd
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred")
         import mlflow.pyfunc
     from mlflow.models import Model
 
-    facts = dict(metadata)
+    facts = dict(metadata) | {"input": _INPUT, "output": _OUTPUT}
     model = Model(run_id=facts.pop("run_id", None), model_id=facts.pop("model_id", None))
     staging = target.with_name(target.name + ".parts")
     mlflow.pyfunc.save_model(
@@ -55,11 +63,12 @@ def package_model(best: Path, target: Path, num_points: int, metadata: Mapping[s
         data_path=str(_copy_network(best, staging / WEIGHTS)),
         code_paths=[str(_copy_code(staging / "ss3d"))],
         mlflow_model=model,
-        signature=_signature(num_points),
-        input_example=[_example_image(best)],
+        signature=_signature(TrialConfig.parse(read_json(best / "config.json"))),
+        input_example=pd.DataFrame({IMAGE: [_example_image(best)]}),
         pip_requirements=pip_requirements(),
         metadata=facts,
     )
+    (target / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(staging)
 
 
@@ -82,14 +91,19 @@ def pip_requirements() -> list[str]:
     ]
 
 
-def _signature(num_points: int) -> ModelSignature:
-    """Return: a column of encoded images in, (B, N, 3) float32 clouds out."""
+def _signature(config: TrialConfig) -> ModelSignature:
+    """Return: encoded images, with or without masks, in; (B, N, 3) float32 clouds out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.binary)]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, num_points, 3))]),
+        inputs=Schema(
+            [
+                ColSpec(DataType.binary, IMAGE),
+                ColSpec(DataType.binary, MASK, required=False),
+            ]
+        ),
+        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, config.model.num_points, 3))]),
     )
 
 

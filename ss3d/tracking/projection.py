@@ -33,6 +33,7 @@ from ss3d.trial.records import (
     TrialRecord,
     TrialStatus,
 )
+from ss3d.trial.what_if import WhatIf
 
 STATUS: dict[TrialStatus, Status] = {
     "running": "RUNNING",
@@ -140,6 +141,18 @@ class Projection:
             run.write_epochs(_of_phase(record.reports, _PHASES[record.kind]))
             run.write_tags(naming.shared_tags(record, status) | _not_finite_tag(record.reports))
             run.write_status(status, run.started_at + record.seconds)
+            return run.run_id
+
+    def what_if(self, spec: Mapping[str, Any], found: WhatIf) -> str:
+        """Write the run of a trial with other values and return the run's id."""
+        with mlflow_errors(self._settings):
+            run = self._index.child(spec, "what-if", found.name, found.started_at)
+            run.write_name(naming.what_if_name(found))
+            run.write_params(naming.config_params(found.config))
+            run.write_dataset(naming.experiment_name(spec), found.data_hash)
+            run.write_epochs(_of_phase(found.reports, "semi"))
+            run.write_tags(naming.what_if_tags(found) | _not_finite_tag(found.reports))
+            run.write_status("FINISHED", found.finished_at)
             return run.run_id
 
     def _write_files(self, run: RunWriter, record: TrialRecord) -> None:

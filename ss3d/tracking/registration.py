@@ -17,6 +17,7 @@ from ss3d.tracking.aliases import CANDIDATE, follow_ledger, holds_version, show_
 from ss3d.tracking.candidate import Candidate
 from ss3d.tracking.connection import mlflow_errors, open_client
 from ss3d.tracking.ledger import Entry, append_entry, keep_metrics
+from ss3d.tracking.model_card import model_card, shorten
 from ss3d.tracking.origin import show_origin
 from ss3d.tracking.packaging import package_model
 from ss3d.tracking.proposal import Proposal
@@ -24,6 +25,9 @@ from ss3d.tracking.proposal import Proposal
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+_MOST_DESCRIPTION = 5000
+"""Characters that MLflow keeps of a version's description."""
 
 
 def register(
@@ -58,7 +62,9 @@ def register(
         repaired = follow_ledger(store, client, name)
         if head is not None and proposal.is_champion:
             return head.outcome(repaired)
-        version = _make_version(client, candidate, show_origin(store, settings, candidate), name)
+        card = model_card(candidate, proposal.answers, reason)
+        run_id = show_origin(store, settings, candidate)
+        version = _make_version(client, candidate, run_id, name, card)
         for tag, value in _decision(proposal, reason, forced).items():
             client.set_model_version_tag(name, version.version, tag, value)
         client.set_registered_model_alias(name, CANDIDATE, version.version)
@@ -93,7 +99,7 @@ def _decision(proposal: Proposal, reason: str, forced: bool) -> dict[str, str]:
 
 
 def _make_version(
-    client: MlflowClient, candidate: Candidate, run_id: str, name: str
+    client: MlflowClient, candidate: Candidate, run_id: str, name: str, card: str
 ) -> ModelVersion:
     """Upload the packaged model and register it as the model's next version."""
     from mlflow.entities import LoggedModelOutput
@@ -112,8 +118,7 @@ def _make_version(
         with tempfile.TemporaryDirectory(prefix="ss3d-model-") as folder:
             model = Path(folder) / "model"
             owners = {"run_id": run_id, "model_id": logged.model_id}
-            num_points = candidate.config.model.num_points
-            package_model(candidate.best, model, num_points, facts | owners)
+            package_model(candidate.best, model, card, facts | owners)
             client.log_model_artifacts(logged.model_id, str(model))
         ready = True
     finally:
@@ -125,8 +130,7 @@ def _make_version(
         source=logged.artifact_location,
         run_id=run_id,
         tags=tags,
-        description=f"Trial `{candidate.origin}`: val/cd_l1 {facts['cd_l1']:.3f} on the "
-        f"validation set, best epoch {facts['epoch']}.",
+        description=shorten(card, _MOST_DESCRIPTION),
         model_id=logged.model_id,
     )
 

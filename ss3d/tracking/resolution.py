@@ -13,7 +13,7 @@ from ss3d.store import layout
 from ss3d.store.bundle import get_bundle
 from ss3d.store.opening import open_store
 from ss3d.tracking.connection import mlflow_errors, open_client
-from ss3d.tracking.packaging import network_directory
+from ss3d.tracking.packaging import WEIGHTS, network_directory
 from ss3d.trial.history import load_trial_record
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def resolve_model(settings: Settings, uri: str) -> Path:
     Args:
         settings: where store, tracking and cache are.
         uri: `models:/NAME@champion`, `models:/NAME/3`, `STUDY/t00017`, or a directory of
-            `ss3d train` or of an exported network.
+            `ss3d train`, of an exported network, or of a downloaded model.
 
     Raises:
         ConfigError: there is no such model, version, trial or directory.
@@ -39,7 +39,7 @@ def resolve_model(settings: Settings, uri: str) -> Path:
     if match := _REGISTERED.fullmatch(uri):
         name = layout.check_model_name(match["name"])
         return _download(settings, name, match["alias"], match["version"])
-    for directory in (Path(uri) / "best", Path(uri)):
+    for directory in (Path(uri) / "best", Path(uri) / "data" / WEIGHTS, Path(uri)):
         if (directory / "student.safetensors").is_file():
             return directory
     if Path(uri).is_dir():

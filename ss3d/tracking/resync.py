@@ -15,6 +15,7 @@ from ss3d.store.protocol import Store
 from ss3d.tracking.projection import Projection
 from ss3d.tracking.statuses import shared_status, study_status
 from ss3d.trial.history import load_readable, read_budget, read_ended
+from ss3d.trial.what_if import read_what_if, what_if_keys
 
 
 def sync(
@@ -55,6 +56,9 @@ def sync(
     for trial in trials:
         with _noted(problems, f"trial {study}/{trial.spec.trial}"):
             projection.trial(spec, trial)
+    for key in what_if_keys(store, study):
+        with _noted(problems, key):
+            projection.what_if(spec, read_what_if(store, key))
     if not is_running:
         with _noted(problems, f"report of {study}"):
             projection.report(record)

@@ -11,7 +11,7 @@ from ss3d.report.curves import draw_curves
 from ss3d.report.pictures import Example, draw_reconstructions
 from ss3d.report.previews import read_previews
 from ss3d.store import layout
-from ss3d.store.bundle import bundle_exists, get_bundle
+from ss3d.store.bundle import bundle_exists, get_files, is_thinned, read_manifest
 from ss3d.store.protocol import Store
 from ss3d.tracking.statuses import failed_before_start
 from ss3d.trial.records import TrialRecord
@@ -43,7 +43,8 @@ def gather_files(
 ) -> None:
     """Write what MLflow shows of a finished trial into an empty directory.
 
-    A pruned or failed trial may have no best weights; a complete one must.
+    A pruned or failed trial may have no best weights; a complete one must. Of one that `ss3d gc`
+    swept there is what it measured.
 
     Args:
         store: where the files are.
@@ -67,8 +68,9 @@ def gather_files(
         )
     prefix = layout.trial(study, trial, "best")
     if record.state == "complete" or bundle_exists(store, prefix):
-        get_bundle(store, prefix, directory / "best")
-        _illustrate(directory, f"{study}/{trial}")
+        get_files(store, prefix, read_manifest(store, prefix), directory / "best")
+        if not is_thinned(store, prefix):
+            _illustrate(directory, f"{study}/{trial}")
 
 
 def read_examples(best: Path) -> list[Example]:

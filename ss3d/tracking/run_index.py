@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 KIND = "ss3d.kind"
-"""Tag of every run: study, trial, pretrain or control; its own name is in `ss3d.<kind>`."""
+"""Tag of every run: study, trial, pretrain, control, what-if; its name is in `ss3d.<kind>`."""
 PARENT = "mlflow.parentRunId"
 
 

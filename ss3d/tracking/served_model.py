@@ -5,37 +5,69 @@ MLflow finds `_load_pyfunc` by this module's name in the copy of ss3d that trave
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Iterable
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ss3d.config import TrialConfig
-from ss3d.data.images import decode_rgba, resize_rgba
-from ss3d.data.views import ViewSpec, cached_side, eval_view, preview_image
+from ss3d.data.border import off_background
+from ss3d.data.photo import fit_square
+from ss3d.data.views import ViewSpec, cached_side, normalise, preview_image
 from ss3d.errors import DataError
 from ss3d.model.network import Network
+from ss3d.tracking.image_input import Pixels, read_pixels, split_input
 from ss3d.trial.export import load_network
+from ss3d.trial.files import read_json
 
-Pixels = NDArray[np.uint8]
 Clouds = NDArray[np.float32]
 
-_BATCH = 16
+FRAME = "unit ball, canonical frame of the training set, y up, not turned to the camera"
+BATCH = 16
+"""Images that are reconstructed at once."""
+
+_PLAIN = 0.2
+"""More of the border may not be off the background, unless training saw more, too: of a wide photo
+only two sides are its own."""
+
+
+class BackgroundWarning(UserWarning):
+    """An image does not stand before the background that training saw."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image as the network is shown it."""
+
+    picture: Tensor
+    """(1, 3, S, S) in [0, 1]."""
+    warning: str = ""
+    """Why its cloud may be worse than what was measured, and what to do."""
 
 
 class ServedModel:
     """A trained network with its preprocessing.
 
-    Clouds are in the canonical frame of the training set: unit ball, y up, not turned to the
-    camera.
+    Clouds are in the unit ball, in the canonical frame of the training set: y up, not turned to
+    the camera.
     """
 
-    def __init__(self, network: Network, config: TrialConfig) -> None:
+    def __init__(self, network: Network, config: TrialConfig, busiest_border: float) -> None:
+        """Wrap a network.
+
+        Args:
+            network: in eval mode, on its device.
+            config: that it was trained with.
+            busiest_border: share of the border off the background in what training saw.
+        """
         self._network = network
+        self._device = network.shell.device
+        self._busiest = max(busiest_border, _PLAIN)
         self.config = config
 
     def __call__(self, images: object) -> Clouds:
@@ -43,141 +75,72 @@ class ServedModel:
         return self.predict(images)
 
     def predict(self, model_input: object, params: object = None) -> Clouds:
-        """Reconstruct each image.
+        """Reconstruct each image; a `BackgroundWarning` names those that training did not prepare.
 
         Args:
             model_input: one image or several: paths, bytes of image files (also as base64 text),
                 or arrays (height, width, 3 or 4) uint8 or float in [0, 1]; a list, an array of
-                them, or a table with one column.
+                them, or a table with a column `image`. Transparent pixels are background. A pair
+                (image, mask), or a column `mask`, says where the object is.
             params: not used; MLflow passes it.
 
         Returns:
             (B, N, 3) float32, object units.
 
         Raises:
-            DataError: an image cannot be read; names it.
+            DataError: an image cannot be read, or its mask does not fit; names it.
         """
-        images = [read_pixels(item, f"image {i}") for i, item in enumerate(_items(model_input))]
-        if not images:
-            raise DataError("predict: got no images, expected at least one")
-        clouds = [
-            self._forward(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)
+        seen = [
+            self.see(read_pixels(image, f"image {i}", mask))
+            for i, (image, mask) in enumerate(split_input(model_input))
         ]
-        return np.concatenate(clouds)
+        if not seen:
+            raise DataError("predict: got no images, expected at least one")
+        for i, one in enumerate(seen):
+            if one.warning:
+                warnings.warn(f"image {i}: {one.warning}", BackgroundWarning, stacklevel=2)
+        batches = [seen[start : start + BATCH] for start in range(0, len(seen), BATCH)]
+        return np.concatenate([self.reconstruct(batch) for batch in batches])
 
-    def previews(self, images: Iterable[Pixels]) -> NDArray[np.float32]:
-        """Return what the network is shown as (B, S, S, 3) colours in [0, 1]."""
-        shown = [preview_image(*self._prepare(pixels)) for pixels in images]
-        return torch.cat(shown).permute(0, 2, 3, 1).clamp(0, 1).numpy()
-
-    def _forward(self, images: list[Pixels]) -> Clouds:
-        with torch.inference_mode():
-            views = torch.cat([eval_view(*self._prepare(pixels)) for pixels in images])
-            return self._network(views).float().numpy()
-
-    def _prepare(self, pixels: Pixels) -> tuple[torch.Tensor, ViewSpec]:
-        """Return (1, side, side, 4) uint8 as the node cache would hold it, and how to view it."""
+    def see(self, pixels: Pixels) -> Seen:
+        """Return what the network is shown of (height, width, 4) pixels."""
         data = self.config.data
-        square = pad_square(pixels)
-        side = cached_side(len(square), data.image_size, data.crop)
-        view = ViewSpec(side, data.image_size, data.crop, data.background / 255)
-        return torch.from_numpy(resize_rgba(square, side).copy())[None], view
+        side = cached_side(max(pixels.shape[:2]), data.image_size, data.crop)
+        square = torch.from_numpy(fit_square(pixels, side).copy())
+        background = data.background / 255
+        picture = preview_image(
+            square[None], ViewSpec(side, data.image_size, data.crop, background)
+        )
+        share = float(off_background(picture, background))
+        return Seen(picture, _warn(share, data.background) if share > self._busiest else "")
+
+    def reconstruct(self, seen: Sequence[Seen]) -> Clouds:
+        """Return (B, N, 3) float32, object units, of up to `BATCH` images."""
+        with torch.inference_mode():
+            views = normalise(torch.cat([one.picture for one in seen]))
+            return self._network(views.to(self._device)).float().cpu().numpy()
 
 
-def load_model(directory: Path) -> ServedModel:
+def load_model(directory: Path, device: torch.device | None = None) -> ServedModel:
     """Load an exported network: student.safetensors, config.json, metrics.json.
+
+    Args:
+        directory: that `export_best` wrote.
+        device: the CPU if None.
 
     Raises:
         CheckpointError: a file is missing, damaged or does not fit.
     """
-    return ServedModel(*load_network(directory, torch.device("cpu")))
+    network, config = load_network(directory, device or torch.device("cpu"))
+    busiest = read_json(directory / "metrics.json").get("busiest_border", 0.0)
+    return ServedModel(network, config, float(busiest))
 
 
-def read_pixels(item: object, name: str) -> Pixels:
-    """Return one image as (height, width, 4) uint8.
-
-    Args:
-        item: path, bytes, base64 text of bytes, or array.
-        name: what to call it in an error, where it has no name of its own.
-
-    Raises:
-        DataError: it is not an image.
-    """
-    match item:
-        case bytes() | bytearray() | memoryview():
-            return decode_rgba(bytes(item), name)
-        case str() if (data := _base64_image(item)) is not None:
-            return decode_rgba(data, name)
-        case str() | Path():
-            return read_image(Path(item))
-        case np.ndarray() | list():
-            return _from_array(np.asarray(item), name)
-        case _:
-            raise DataError(f"{name}: got {type(item).__name__}, expected a path, bytes or array")
-
-
-def read_image(path: Path) -> Pixels:
-    """Return an image file as (height, width, 4) uint8.
-
-    Raises:
-        DataError: there is no such file, or it is not an image.
-    """
-    try:
-        return decode_rgba(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def pad_square(pixels: Pixels) -> Pixels:
-    """Return the image centred on a square of transparent pixels."""
-    height, width = pixels.shape[:2]
-    side = max(height, width)
-    if height == width:
-        return pixels
-    square = np.zeros((side, side, 4), dtype=np.uint8)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = pixels
-    return square
-
-
-def _items(model_input: object) -> list[object]:
-    """Return the images of an input: one, a list, an array of them, or a table's first column."""
-    if hasattr(model_input, "iloc"):  # a pandas table: MLflow makes one of lists and JSON
-        return list(model_input.iloc[:, 0])
-    match model_input:
-        case np.ndarray() if model_input.ndim in (1, 4):
-            return list(model_input)
-        case list() | tuple():
-            return list(model_input)
-        case _:
-            return [model_input]
-
-
-def _base64_image(text: str) -> bytes | None:
-    """Return the bytes of a PNG, JPEG or WebP file in base64, or None if the text is a path."""
-    body = text.partition(",")[2] if text.startswith("data:") else text
-    if not body.startswith(("iVBORw0KGgo", "/9j/", "UklGR")):
-        return None
-    try:
-        return base64.b64decode("".join(body.split()), validate=True)  # MLflow's has line breaks
-    except binascii.Error:
-        return None
-
-
-def _from_array(array: NDArray[np.generic], name: str) -> Pixels:
-    if array.ndim != 3 or array.shape[2] not in (3, 4) or 0 in array.shape:
-        raise DataError(f"{name}: got shape {array.shape}, expected (height, width, 3 or 4)")
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-            raise DataError(f"{name}: got floats outside [0, 1]")
-        array = np.rint(array.astype(np.float64) * 255)
-    elif array.dtype.kind not in "ui" or array.min() < 0 or array.max() > 255:
-        raise DataError(f"{name}: got {array.dtype}, expected uint8 or floats in [0, 1]")
-    pixels = array.astype(np.uint8)
-    if pixels.shape[2] == 4:
-        return pixels
-    opaque = np.full((*pixels.shape[:2], 1), 255, dtype=np.uint8)
-    return np.concatenate((pixels, opaque), axis=2)
+def _warn(share: float, background: int) -> str:
+    return (
+        f"{share:.0%} of its border is not the plain background that training saw (grey level "
+        f"{background}); cut the object out, by transparent pixels or a mask, with some margin"
+    )
 
 
 def _load_pyfunc(path: str) -> ServedModel:

@@ -21,6 +21,7 @@ from ss3d.tracking.connection import (
     make_database_folder,
     mlflow_errors,
     open_client,
+    shown_address,
 )
 from ss3d.tracking.naming import experiment_name, view_key
 
@@ -49,7 +50,8 @@ def serve_pages(settings: Settings, port: int) -> Iterator[tuple[str, subprocess
         ServiceError: the server does not start, or the port is taken.
     """
     if not is_embedded(settings):
-        raise ConfigError(f"ui: {settings.tracking_uri} is a server already; open it in a browser")
+        address = shown_address(settings)
+        raise ConfigError(f"ui: {address} is a server already; open it in a browser")
     make_database_folder(settings)
     port = port or _free_port()
     environment = {**ENVIRONMENT, **os.environ}

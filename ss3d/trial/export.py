@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ss3d.config import TrialConfig
+from ss3d.data.border import off_background
 from ss3d.data.views import preview_image
 from ss3d.model.network import Network
 from ss3d.training.evaluate import Evaluation, evaluate
@@ -39,7 +40,7 @@ def export_best(state: TrialState, data: TrialData, directory: Path) -> dict[str
     best.load_state_dict(state.best)
     evaluation = evaluate(best, data.validation, data.view)
     (directory / "previews").mkdir(parents=True, exist_ok=True)
-    _write_previews(evaluation, data, directory / "previews" / "val.safetensors")
+    busiest = _write_previews(evaluation, data, directory / "previews" / "val.safetensors")
     sha = files.write_tensors(directory / "student.safetensors", dict(best.state_dict()))
     files.write_json(directory / "config.json", state.config.model_dump(mode="json"))
     summary = {
@@ -51,22 +52,30 @@ def export_best(state: TrialState, data: TrialData, directory: Path) -> dict[str
         "val": {f"val/{name}": value for name, value in evaluation.metrics().items()},
         "per_category": evaluation.per_category(),
         "per_model": evaluation.per_model(),
+        "busiest_border": busiest,
         "per_model_last": evaluate(state.student, data.validation, data.view).per_model(),
     }
     files.write_json(directory / "metrics.json", summary)
     return summary
 
 
-def _write_previews(evaluation: Evaluation, data: TrialData, path: Path) -> None:
+def _write_previews(evaluation: Evaluation, data: TrialData, path: Path) -> float:
+    """Write clouds and inputs; return the greatest share of an input's border off the background.
+
+    It tells objects before a plain background from photos: what a prediction's input must be like.
+    """
     count = len(evaluation.ids)
     rows = torch.arange(min(count, NUM_IMAGES)) * count // min(count, NUM_IMAGES)
     images: list[Tensor] = []
     targets: list[Tensor] = []
+    busiest = 0.0
     start = 0
     for rgba, target in data.validation.evaluation():
         kept = rows[(rows >= start) & (rows < start + len(rgba))] - start
         if len(kept):
-            images.append((preview_image(rgba[kept], data.view) * 255).round().byte().cpu())
+            shown = preview_image(rgba[kept], data.view).cpu()
+            images.append((shown * 255).round().byte())
+            busiest = max(busiest, float(off_background(shown, data.view.background).max()))
         targets.append(target.cpu())
         start += len(rgba)
     tensors = {
@@ -81,6 +90,7 @@ def _write_previews(evaluation: Evaluation, data: TrialData, path: Path) -> None
         "names": json.dumps(data.category_names),
     }
     save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata=metadata)
+    return busiest
 
 
 def load_network(directory: Path, device: torch.device) -> tuple[Network, TrialConfig]:

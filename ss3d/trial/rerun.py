@@ -1,67 +1,155 @@
-"""Rerunning a trial from its sealed spec and proving that the numbers repeat."""
+"""Rerunning a trial from its sealed spec: planned before anything is fetched, then run."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel
 
-from ss3d.config import canonical_json
+from ss3d.config import TrialConfig
+from ss3d.errors import ConfigError
 from ss3d.store import layout
-from ss3d.store.bundle import get_bundle
+from ss3d.store.bundle import bundle_bytes, checkpoints, get_bundle
 from ss3d.store.protocol import Store
-from ss3d.trial.history import is_complete, shared_export
-from ss3d.trial.records import SCHEMA, EpochReport, TrialSpec
+from ss3d.trial.checkpoint import load_state
+from ss3d.trial.history import is_complete, load_shared_record, shared_export
+from ss3d.trial.records import EpochReport, TrialRecord
 from ss3d.trial.run import run_trial
-from ss3d.trial.spec import code_version, versions
+from ss3d.trial.spec import pretrain_key
 from ss3d.trial.state import TrialState, new_state, pretrained_state
 
 if TYPE_CHECKING:
     from ss3d.data.loader import TrialData
 
-TOLERANCE = 0.01
-"""Largest relative difference of the last val/cd_l1 that another device may cause."""
+
+@dataclass(frozen=True)
+class Plan:
+    """What a rerun does."""
+
+    config: TrialConfig
+    bundle: str | None
+    """Prefix of the checkpoint or pretrained state that it begins with; None pretrains."""
+    after: int | None
+    """Epoch of the checkpoint; None if it begins with a phase."""
+    last: int
+    """The teacher-student epoch that it ends with."""
+    original: tuple[EpochReport, ...]
+    """Of the trial, those of its pretraining first."""
+
+    @property
+    def repeated(self) -> list[EpochReport]:
+        """Return the original's epochs that are run again."""
+        done = -1 if self.after is None else self.after
+        return [
+            report
+            for report in self.original
+            if (done < report.epoch <= self.last if report.phase == "semi" else not self.bundle)
+        ]
+
+    @property
+    def seconds(self) -> float | None:
+        """Return how long the original took for it; None if that is not known."""
+        found = self.repeated
+        if self.bundle is None and not any(report.phase == "pretrain" for report in found):
+            return None
+        return sum(report.system["epoch_s"] for report in found)
+
+    @property
+    def num_epochs(self) -> int:
+        """Return how many epochs it has at most."""
+        pretraining = [report for report in self.repeated if report.phase == "pretrain"]
+        first = len(pretraining) or self.config.pretrain.epochs if self.bundle is None else 0
+        return first + self.last - (-1 if self.after is None else self.after)
 
 
-class Verdict(BaseModel):
-    """Whether a rerun repeated the original."""
-
-    verdict: Literal["bitwise", "within tolerance", "differs"]
-    first_difference: dict[str, Any] | None
-    """Epoch, name and both values of the first difference; None when bitwise."""
-    epochs: int
-    """Epochs compared."""
-    only_original: list[str]
-    """Metrics that only the original has, so that nothing could be compared."""
-    only_rerun: list[str]
-    """Metrics that only the rerun has: the code measures more than it did."""
-    metrics: dict[str, float]
-    """Of the rerun's last epoch."""
-    original: dict[str, float]
-
-
-def rerun_state(
-    spec: TrialSpec, store: Store, device: torch.device, own_pretrain: bool, weights: Path | None
-) -> TrialState:
-    """Return the state that a rerun starts from.
+def plan_rerun(
+    store: Store,
+    record: TrialRecord,
+    *,
+    last: int | None = None,
+    after: int | None = None,
+    own_pretrain: bool = False,
+) -> Plan:
+    """Return what a rerun of a trial does.
 
     Args:
-        spec: sealed.
-        store: that may hold the shared pretrained state.
-        device: where it trains.
+        store: of the trial.
+        record: of the trial.
+        last: the teacher-student epoch to end with; the original's last by default.
+        after: begin with the checkpoint of this epoch.
         own_pretrain: pretrain again even if the shared state is there.
-        weights: file of the backbone's weights, or None.
+
+    Raises:
+        ConfigError: there is no such checkpoint, or nothing to do after it.
     """
-    if own_pretrain or not is_complete(store, "pretrain", spec.pretrain_key):
-        return new_state(spec.config, weights, device)
-    with tempfile.TemporaryDirectory() as directory:
-        prefix = shared_export(store, "pretrain", spec.pretrain_key)
-        get_bundle(store, prefix, Path(directory))
-        return pretrained_state(spec.config, Path(directory), device)
+    key, end = record.spec.pretrain_key, _last_epoch(record) if last is None else last
+    if after is None:
+        bundle = None if own_pretrain else _shared_bundle(store, key)
+    elif own_pretrain:
+        raise ConfigError("--from-epoch: a checkpoint needs no pretraining; drop --own-pretrain")
+    else:
+        bundle = _checkpoint(store, record, after, end)
+    return Plan(record.spec.config, bundle, after, end, _original(store, record))
+
+
+def plan_what_if(
+    store: Store,
+    record: TrialRecord,
+    values: Mapping[str, Any],
+    *,
+    last: int | None = None,
+    own_pretrain: bool = False,
+) -> Plan:
+    """Return what a run of a trial with other values does.
+
+    Args:
+        store: of the trial.
+        record: of the trial.
+        values: dotted path to value.
+        last: the teacher-student epoch to end with; the original's last by default.
+        own_pretrain: pretrain even if a shared state is there.
+
+    Raises:
+        ConfigError: a path or value is not valid, or the trial has these values.
+    """
+    spec, end = record.spec, _last_epoch(record) if last is None else last
+    config = spec.config.override(values)
+    if config == spec.config:
+        raise ConfigError("--set: the trial has these values; without --set it is run as it was")
+    is_same = config.pretrain_fields() == spec.config.pretrain_fields()
+    key = spec.pretrain_key if is_same else pretrain_key(config, spec.data_hash)
+    bundle = None if own_pretrain else _shared_bundle(store, key)
+    return Plan(config, bundle, None, end, _original(store, record))
+
+
+def bytes_to_read(store: Store, plan: Plan) -> int:
+    """Return the size of what a plan begins with."""
+    return 0 if plan.bundle is None else bundle_bytes(store, plan.bundle)
+
+
+def begin(plan: Plan, store: Store, weights: Path | None, device: torch.device) -> TrialState:
+    """Return the state that a rerun begins with.
+
+    Args:
+        plan: of the rerun.
+        store: of the trial.
+        weights: file of the backbone's weights, if it pretrains and has any.
+        device: where it trains.
+
+    Raises:
+        CheckpointError: what the store holds is damaged or does not fit.
+    """
+    if plan.bundle is None:
+        return new_state(plan.config, weights, device)
+    with tempfile.TemporaryDirectory(prefix="ss3d-rerun-") as folder:
+        get_bundle(store, plan.bundle, Path(folder))
+        if plan.after is None:
+            return pretrained_state(plan.config, Path(folder), device)
+        return load_state(Path(folder), device)
 
 
 def rerun(state: TrialState, data: TrialData, last: int) -> Iterator[EpochReport]:
@@ -72,88 +160,32 @@ def rerun(state: TrialState, data: TrialData, last: int) -> Iterator[EpochReport
             return
 
 
-def compare(original: Sequence[EpochReport], again: Sequence[EpochReport]) -> Verdict:
-    """Compare two runs of a trial on the epochs that both have.
-
-    `bitwise`: every metric that both have and the sha256 of the weights agree in every epoch.
-    `within tolerance`: the last val/cd_l1 agree to `TOLERANCE`.
-    """
-    before = {(report.phase, report.epoch): report for report in original}
-    pairs = [(before[(r.phase, r.epoch)], r) for r in again if (r.phase, r.epoch) in before]
-    differences = [found for pair in pairs if (found := first_difference(*pair)) is not None]
-    last_before, last_again = pairs[-1] if pairs else (None, None)
-    metrics = last_again.metrics if last_again else {}
-    reference = last_before.metrics if last_before else {}
-    if pairs and not differences:
-        verdict: Literal["bitwise", "within tolerance", "differs"] = "bitwise"
-    else:
-        verdict = "within tolerance" if _close(metrics, reference) else "differs"
-    return Verdict(
-        verdict=verdict,
-        first_difference=differences[0] if differences else None,
-        epochs=len(pairs),
-        only_original=_only(pairs),
-        only_rerun=_only([(new, old) for old, new in pairs]),
-        metrics=metrics,
-        original=reference,
-    )
+def _last_epoch(record: TrialRecord) -> int:
+    return max((report.epoch for report in record.reports), default=0)
 
 
-def first_difference(before: EpochReport, again: EpochReport) -> dict[str, Any] | None:
-    """Return the first metric of both in which two reports differ, or the weights, or None."""
-    place = {"phase": before.phase, "epoch": before.epoch}
-    for name in sorted(before.metrics.keys() & again.metrics.keys()):
-        old, new = before.metrics[name], again.metrics[name]
-        if old != new:
-            return place | {"name": name, "original": old, "rerun": new}
-    if before.digest != again.digest:
-        return place | {"name": "weights", "original": before.digest, "rerun": again.digest}
-    return None
+def _original(store: Store, record: TrialRecord) -> tuple[EpochReport, ...]:
+    """Return the epochs of a trial, those of its shared pretraining first if they are there."""
+    shared = load_shared_record(store, "pretrain", record.spec.pretrain_key)
+    return (*(shared.reports if shared else ()), *record.reports)
 
 
-def record_verdict(store: Store, spec: TrialSpec, verdict: Verdict, device: str) -> str:
-    """Write a verdict beside the trial, where the gates of a promotion look; return its key.
+def _shared_bundle(store: Store, key: str) -> str | None:
+    return shared_export(store, "pretrain", key) if is_complete(store, "pretrain", key) else None
 
-    Args:
-        store: of the trial.
-        spec: sealed.
-        verdict: of the rerun.
-        device: that it ran on.
 
-    Raises:
-        ConflictError: another rerun ended in the same millisecond.
-    """
-    now = store.now()
-    facts = {
-        "schema": SCHEMA,
-        "at": now,
-        "device": device,
-        "verdict": verdict.verdict,
-        "epochs": verdict.epochs,
-        "first_difference": verdict.first_difference,
-        "code_version": code_version(),
-        "versions": versions(),
+def _checkpoint(store: Store, record: TrialRecord, after: int, last: int) -> str:
+    """Return the newest checkpoint of an epoch."""
+    spec = record.spec
+    found = {
+        layout.attempt_and_epoch(prefix)[1]: prefix
+        for prefix in checkpoints(store, layout.trial(spec.study, spec.trial, "checkpoints"))
     }
-    key = f"{layout.reruns(spec.study, spec.trial)}{now * 1000:015.0f}.json"
-    store.put_new(key, canonical_json(facts).encode())
-    return key
-
-
-def changes_since(spec: TrialSpec, data_hash: str) -> list[str]:
-    """Say what differs between the sealed spec and here: code, data, versions."""
-    pairs = {
-        "code": (spec.code_version, code_version()),
-        "data": (spec.data_hash, data_hash),
-        **{name: (spec.versions.get(name), here) for name, here in versions().items()},
-    }
-    return [f"{name}: {then} -> {now}" for name, (then, now) in pairs.items() if then != now]
-
-
-def _only(pairs: Sequence[tuple[EpochReport, EpochReport]]) -> list[str]:
-    """Return the metrics that the second of a pair lacks, in order."""
-    return sorted({name for one, other in pairs for name in one.metrics.keys() - other.metrics})
-
-
-def _close(metrics: dict[str, float], reference: dict[str, float]) -> bool:
-    old, new = reference.get("val/cd_l1"), metrics.get("val/cd_l1")
-    return old is not None and new is not None and abs(new - old) <= TOLERANCE * abs(old)
+    usable = sorted(epoch for epoch in found if epoch < last)
+    if after not in usable:
+        there = ", ".join(map(str, usable)) or "none"
+        raise ConfigError(
+            f"--from-epoch: got {after}, the store holds checkpoints before epoch {last} of: "
+            f"{there}; the newest two are kept; without --from-epoch it begins at epoch 0"
+        )
+    return found[after]

@@ -27,7 +27,7 @@ def cached_weights(store: Store, sha256: str, cache_dir: Path) -> Path:
     Raises:
         CheckpointError: the store does not hold them, or they are damaged.
     """
-    path = cache_dir / "weights" / f"{sha256}.safetensors"
+    path = _place(cache_dir, sha256)
     if path.exists() and file_sha256(path) == sha256:
         return path
     if store.get(layout.weights(sha256)) is None:
@@ -38,3 +38,14 @@ def cached_weights(store: Store, sha256: str, cache_dir: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     store.get_file(layout.weights(sha256), path, sha256)
     return path
+
+
+def unread_bytes(store: Store, sha256: str, cache_dir: Path) -> int:
+    """Return how much `cached_weights` fetches."""
+    if _place(cache_dir, sha256).exists():
+        return 0
+    return store.sizes("weights/").get(layout.weights(sha256), 0)
+
+
+def _place(cache_dir: Path, sha256: str) -> Path:
+    return cache_dir / "weights" / f"{sha256}.safetensors"

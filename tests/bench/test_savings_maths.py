@@ -25,7 +25,7 @@ def end(at: float, value: float, pretrain_s: float = 0.0, semi_s: float = 1.0) -
         start_s=0.0,
         semi_s=semi_s,
         value=value,
-        epoch=20 if semi_s == 1.0 else 8,
+        epoch=30 if semi_s == 1.0 else 8,
     )
 
 
@@ -34,7 +34,7 @@ def cell(way: str, seed: int, *trials: Ended, wall_s: float = 10.0) -> Cell:
         way=way,
         seed=seed,
         conditions={},
-        num_epochs=20,
+        num_epochs=30,
         num_pretrains=sum(trial.pretrain_s > 0 for trial in trials),
         wall_s=wall_s,
         trials=trials,
@@ -42,32 +42,32 @@ def cell(way: str, seed: int, *trials: Ended, wall_s: float = 10.0) -> Cell:
 
 
 def test_rungs_are_2_and_8_and_the_whole() -> None:
-    assert rungs(20) == [2, 8, 20]
+    assert rungs(30) == [2, 8, 30]
     assert rungs(8) == [2, 8]
     assert rungs(1) == [1]
-    assert halved_share(20) == pytest.approx(2 / 20 + 1 / 4 * 6 / 20 + 1 / 16 * 12 / 20)
+    assert halved_share(30) == pytest.approx(2 / 30 + 1 / 4 * 6 / 30 + 1 / 16 * 22 / 30)
     assert halved_share(1) == 1
 
 
 @pytest.mark.parametrize(
     ("share", "num_keys", "units"),
-    [(0.5, 9, 11.3), (0.5, 3, 8.3), (0.5, 1, 7.3), (0.25, 9, 12.45)],
+    [(0.5, 9, 9.7), (0.5, 3, 6.7), (0.5, 1, 5.7), (0.25, 9, 10.05)],
 )
 def test_ceiling_is_that_of_a_table_of_64_trials(share: float, num_keys: int, units: float) -> None:
-    """G p + 0.2125 N (1 - p) whole trials instead of N."""
+    """G p + 0.1625 N (1 - p) whole trials instead of N."""
     seconds = EpochSeconds(pretrain_s=10 * share, start_s=0.0, semi_s=10 * (1 - share))
-    ceiling = seconds.ceiling(64, 20, num_keys, is_halved=True)
+    ceiling = seconds.ceiling(64, 30, num_keys, is_halved=True)
     assert 64 / ceiling == pytest.approx(units, abs=0.05)
 
 
 def test_ceilings_of_one_saving_alone_and_of_none() -> None:
     seconds = EpochSeconds(pretrain_s=5.0, start_s=1.0, semi_s=4.0)
-    assert seconds.ceiling(32, 20, None, is_halved=False) == 1
-    assert seconds.ceiling(32, 20, 8, is_halved=False) == pytest.approx(320 / (40 + 160))
-    assert seconds.ceiling(32, 20, None, is_halved=True) == pytest.approx(
-        320 / (160 + 32 * (1 + 4 * 0.2125))
+    assert seconds.ceiling(32, 30, None, is_halved=False) == 1
+    assert seconds.ceiling(32, 30, 8, is_halved=False) == pytest.approx(320 / (40 + 160))
+    assert seconds.ceiling(32, 30, None, is_halved=True) == pytest.approx(
+        320 / (160 + 32 * (1 + 4 * 0.1625))
     )
-    assert seconds.ceiling(4, 20, 9, is_halved=False) == 1  # four trials need four at most
+    assert seconds.ceiling(4, 30, 9, is_halved=False) == 1  # four trials need four at most
 
 
 def test_time_to_target_counts_everything_spent_before() -> None:
@@ -95,7 +95,7 @@ def test_summary_is_the_median_of_ratios_seed_by_seed() -> None:
     assert (both.ratio, both.spent_s, both.wall_ratio) == (4.0, 4.0, 2.0)
     assert (plain.best_change, both.best_change) == (0.0, 0.0)
     assert (both.target_ratio, both.time_to_target_s) == (1.0, 4.0)
-    assert both.ceiling == pytest.approx(16 / (4 * 3 + 4 * 0.2125))
+    assert both.ceiling == pytest.approx(16 / (4 * 3 + 4 * 0.1625))
     assert (summary.trial_s, summary.pretrain_share) == (4.0, 0.75)
     assert summary.is_reached
     assert not summarize(replace(table, goal=4.1), cells).is_reached

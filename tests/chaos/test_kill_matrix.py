@@ -33,10 +33,11 @@ from chaos_study import (
 from s3.s3_server import S3Server
 
 from ss3d.store import layout
+from ss3d.store.bundle import checkpoints
 from ss3d.store.lease import is_held
 from ss3d.study.spool import Spool
 from ss3d.study.stopping import ask_to_stop
-from ss3d.study.uploader import checkpoints, drain
+from ss3d.study.uploader import drain
 from ss3d.tracking.server import serve_pages
 from ss3d.trial.records import StudyRecord
 

@@ -112,6 +112,12 @@ def test_keys_are_validated(store: Store, key: str, tmp_path: Path) -> None:
             call()
 
 
+def test_nothing_that_a_key_names_is_a_leftover(store: Store) -> None:
+    store.put_new("a/k", b"x" * 10)
+    assert store.leftovers(0, remove=True) == {}
+    assert store.get("a/k") is not None
+
+
 def test_the_clock_does_not_run_backwards(store: Store) -> None:
     times = [store.now() for _ in range(5)]
     assert times == sorted(times)

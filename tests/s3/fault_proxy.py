@@ -4,19 +4,25 @@ import http.client
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
-Refusal = Literal["SlowDown", "ExpiredToken", "ConditionalRequestConflict", "PreconditionFailed"]
+Refusal = Literal[
+    "SlowDown", "ExpiredToken", "ConditionalRequestConflict", "PreconditionFailed", "AccessDenied"
+]
 Fault = Literal["lose", "cut", "flip"] | Refusal
 _STATUS = {
     "SlowDown": 503,
     "ExpiredToken": 400,
     "ConditionalRequestConflict": 409,
     "PreconditionFailed": 412,
+    "AccessDenied": 403,
 }
+
+
+Proxy = TypeVar("Proxy", bound="FaultProxy")
 
 
 class FaultProxy(ThreadingHTTPServer):
@@ -28,8 +34,8 @@ class FaultProxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, target: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Forward)
+    def __init__(self, target: str, handler: type[BaseHTTPRequestHandler] | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or Forward)
         self.target = str(urlsplit(target).netloc)
         self.plan: deque[tuple[str, Fault | None]] = deque()
         self.seen: list[str] = []
@@ -42,9 +48,13 @@ class FaultProxy(ThreadingHTTPServer):
         """Say nothing of clients that hang up."""
 
 
+def proxied(target: str) -> AbstractContextManager[FaultProxy]:
+    return running(FaultProxy(target))
+
+
 @contextmanager
-def proxied(target: str) -> Iterator[FaultProxy]:
-    with FaultProxy(target) as proxy:
+def running(proxy: Proxy) -> Iterator[Proxy]:
+    with proxy:
         thread = threading.Thread(target=proxy.serve_forever, args=(0.05,))
         thread.start()
         try:
@@ -54,25 +64,25 @@ def proxied(target: str) -> Iterator[FaultProxy]:
             thread.join()
 
 
-class _Forward(BaseHTTPRequestHandler):
+class Forward(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: FaultProxy
 
     def do_GET(self) -> None:
-        self._forward()
+        self.forward()
 
     do_PUT = do_HEAD = do_POST = do_DELETE = do_GET  # noqa: N815  (names that http.server calls)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
-    def _forward(self) -> None:
+    def forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.seen.append(self.command)
         plan = self.server.plan
         fault = plan.popleft()[1] if plan and plan[0][0] == self.command else None
         if fault in _STATUS:
-            self._refuse(fault)
+            self.refuse(fault)
             return
         status, headers, answer = self._ask(body)
         if fault == "lose":
@@ -101,7 +111,7 @@ class _Forward(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def _refuse(self, code: str) -> None:
+    def refuse(self, code: str) -> None:
         text = f"<Error><Code>{code}</Code><Message>on demand</Message></Error>".encode()
         self.send_response(_STATUS[code])
         self.send_header("Content-Length", str(len(text)))

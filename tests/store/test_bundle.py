@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from ss3d.errors import CheckpointError, ConflictError
-from ss3d.store.bundle import MANIFEST, bundle_exists, delete_bundle, get_bundle, put_bundle
+from ss3d.store.bundle import (
+    MANIFEST,
+    bundle_exists,
+    delete_bundle,
+    get_bundle,
+    get_files,
+    is_thinned,
+    put_bundle,
+    read_manifest,
+    restore_bundle,
+    thin_bundle,
+)
 from ss3d.store.opening import open_store
 from ss3d.store.protocol import Store
 
@@ -79,3 +90,32 @@ def test_deleting_leaves_nothing(store: Store, files: Path) -> None:
     put_bundle(store, "b", files)
     delete_bundle(store, "b")
     assert list(store.list("b/")) == []
+
+
+def test_a_thinned_bundle_holds_what_it_kept_and_says_what_it_lost(
+    store: Store, files: Path, tmp_path: Path
+) -> None:
+    put_bundle(store, "b", files)
+    whole = store.get(f"b/{MANIFEST}")
+    for _ in range(2):
+        thin_bundle(store, "b", {"previews/val.safetensors"})
+    assert is_thinned(store, "b")
+    assert [entry["name"] for entry in read_manifest(store, "b")] == ["previews/val.safetensors"]
+    get_files(store, "b", read_manifest(store, "b"), tmp_path / "out")
+    assert not (tmp_path / "out" / "student.safetensors").exists()
+    with pytest.raises(CheckpointError, match=r"b: student\.safetensors: removed by `ss3d gc`"):
+        get_bundle(store, "b", tmp_path / "whole")
+    restore_bundle(store, "b")
+    again = store.get(f"b/{MANIFEST}")
+    assert whole is not None
+    assert again is not None
+    assert again.data == whole.data
+    get_bundle(store, "b", tmp_path / "whole")
+
+
+def test_what_has_lost_a_file_is_not_restored(store: Store, files: Path) -> None:
+    put_bundle(store, "b", files)
+    thin_bundle(store, "b", ())
+    store.delete("b/student.safetensors")
+    restore_bundle(store, "b")
+    assert is_thinned(store, "b")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from test_board import make_space, seal_on
 from test_pruners import EPOCHS, RULES, Replay, coarse, on_models, replays
 
+from ss3d.store.layout import trial_id
 from ss3d.study.entries import Entry
 from ss3d.study.events import Decided
 from ss3d.study.frozen import frozen_trial
@@ -81,7 +82,9 @@ def test_other_strata_change_nothing(rule: Rule, replay: Replay, strata: list[in
     apart = [judge_all(rule, replay, strata, only=stratum) for stratum in (0, 1)]
     assert together == apart[0] | apart[1]
     for (trial, _), decision in together.items():
-        assert 1 <= decision.num_peers <= strata.count(strata[int(trial[1:])])
+        own = strata[int(trial[1:])], rule.bracket(trial)
+        groups = [(stratum, rule.bracket(trial_id(n))) for n, stratum in enumerate(strata)]
+        assert 1 <= decision.num_peers <= groups.count(own)
 
 
 SIGNED = [rule for rule in RULES if not isinstance(rule, PairedTest)]

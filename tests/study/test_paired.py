@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ss3d.config import canonical_json
+from ss3d.study.cohort import Cohort, Curve
 from ss3d.study.paired import PairedTest, paired_difference
 from ss3d.study.pruners import compared_epochs, make_rule
-from ss3d.study.rungs import Curve, Decision, explain
+from ss3d.study.rungs import Decision, explain
 from ss3d.study.space import parse_space
 from ss3d.study.toml_lines import TomlFile
 from ss3d.trial.history import read_object
@@ -70,7 +71,7 @@ def test_a_difference_far_smaller_than_that_between_models_is_seen() -> None:
     alike = (models + 0.01 + rng.normal(0, 0.1, 60)).tolist()
     assert stats.ttest_ind(worse, best, alternative="greater").pvalue > 0.4
     curves = at_rung(best, worse, alike)
-    stopped, going, first = (RULE.decide(curves, trial, 2) for trial in ("t1", "t2", "t0"))
+    stopped, going, first = (RULE.decide(Cohort(curves), trial, 2) for trial in ("t1", "t2", "t0"))
     assert stopped is not None
     assert stopped.difference is not None
     assert (stopped.stop, stopped.rank, stopped.difference.best) == (True, 3, "t0")
@@ -90,7 +91,7 @@ def test_a_trial_is_stopped_where_even_the_lower_end_is_worse(trials: list[list[
     curves = at_rung(*trials)
     least = min(curve.values[2] for curve in curves.values())
     for trial, curve in curves.items():
-        decision = RULE.decide(curves, trial, 2)
+        decision = RULE.decide(Cohort(curves), trial, 2)
         assert decision is not None
         assert decision.num_peers == len(curves)
         assert not (decision.stop and curve.values[2] == least)
@@ -103,7 +104,7 @@ def test_rungs_are_before_the_last_epoch_and_share_alpha() -> None:
     assert RULE.rungs() == (2, 4, 8, 16)
     assert replace(RULE, epochs=16).rungs() == (2, 4, 8)
     for epoch in range(1, 21):
-        decision = RULE.decide(at_rung([1.0, 2.0], [2.0, 3.5], epoch=epoch), "t1", epoch)
+        decision = RULE.decide(Cohort(at_rung([1.0, 2.0], [2.0, 3.5], epoch=epoch)), "t1", epoch)
         assert (decision is not None) == (epoch in RULE.rungs())
 
 
@@ -122,17 +123,17 @@ def test_over_all_rungs_an_equal_trial_is_stopped_as_rarely_as_asked() -> None:
 def test_with_too_few_trials_or_without_pairs_nothing_is_decided() -> None:
     rule = replace(RULE, min_trials=3)
     curves = at_rung([1.0, 2.0], [2.0, 3.0])
-    assert rule.decide(curves, "t1", 2) is None
+    assert rule.decide(Cohort(curves), "t1", 2) is None
     three = at_rung([1.0, 2.0], [2.0, 3.0], [4.0, 5.0])
-    assert rule.decide(three, "t1", 2) is not None
+    assert rule.decide(Cohort(three), "t1", 2) is not None
     bare = three | {"t0": Curve({2: 1.5})}
-    assert rule.decide(bare, "t1", 2) is None
-    assert RULE.decide(at_rung([1.0], [2.0]), "t1", 2) is None
+    assert rule.decide(Cohort(bare), "t1", 2) is None
+    assert RULE.decide(Cohort(at_rung([1.0], [2.0])), "t1", 2) is None
 
 
 def test_what_is_no_number_is_stopped_without_a_difference() -> None:
     curves = at_rung([1.0, 2.0], [math.nan, 3.0])
-    decision = RULE.decide(curves, "t1", 2)
+    decision = RULE.decide(Cohort(curves), "t1", 2)
     assert decision is not None
     assert (decision.stop, decision.rank, decision.difference) == (True, 2, None)
     assert decision.cutoff == 1.5
@@ -140,7 +141,7 @@ def test_what_is_no_number_is_stopped_without_a_difference() -> None:
 
 def test_a_stop_is_explained_by_the_difference() -> None:
     curves = at_rung([1.0, 1.0, 1.0], [2.0, 3.0, 4.0])
-    decision = replace(RULE, alpha=0.4).decide(curves, "t1", 2)
+    decision = replace(RULE, alpha=0.4).decide(Cohort(curves), "t1", 2)
     assert decision is not None
     assert decision.stop
     assert explain(decision) == (
@@ -151,7 +152,7 @@ def test_a_stop_is_explained_by_the_difference() -> None:
 
 @pytest.mark.parametrize("trial", ["t0", "t1"])
 def test_a_decision_is_stored_and_read_again_to_the_bit(trial: str) -> None:
-    decision = RULE.decide(at_rung([0.1, 0.2, 0.4], [0.7, 0.3, 1.1]), trial, 2)
+    decision = RULE.decide(Cohort(at_rung([0.1, 0.2, 0.4], [0.7, 0.3, 1.1])), trial, 2)
     assert decision is not None
     stored = canonical_json(asdict(decision)).encode()
     assert Decision.from_tree(read_object(stored, "decision")) == decision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,9 +21,9 @@ from optuna.pruners import (
 
 from ss3d.store.layout import trial_id
 from ss3d.study.brackets import Hyperband, num_brackets
+from ss3d.study.cohort import Cohort, Curve
 from ss3d.study.paired import PairedTest
 from ss3d.study.rungs import (
-    Curve,
     Decision,
     MedianRule,
     Patience,
@@ -84,7 +85,7 @@ def make_curve(values: dict[int, float], is_complete: bool = False) -> Curve:
 def decisions(rule: Rule, replay: Replay) -> dict[tuple[int, int], Decision | None]:
     """Return what is decided, by trial and epoch, as a study goes on with it."""
     known: dict[str, dict[int, float]] = {}
-    curves: dict[str, Curve] = {}
+    cohorts: defaultdict[int, Cohort] = defaultdict(Cohort)
     stopped: set[int] = set()
     found: dict[tuple[int, int], Decision | None] = {}
     for number, epoch, value in replay.arrivals():
@@ -92,12 +93,13 @@ def decisions(rule: Rule, replay: Replay) -> dict[tuple[int, int], Decision | No
             trial = trial_id(number)
             own = known.setdefault(trial, {})
             own[epoch] = value
-            curves[trial] = make_curve(own)
-            decision = found[number, epoch] = rule.decide(curves, trial, epoch)
+            cohort = cohorts[rule.bracket(trial)]
+            cohort.see(trial, make_curve(dict(own)))
+            decision = found[number, epoch] = rule.decide(cohort, trial, epoch)
             if decision and decision.stop:
                 stopped.add(number)
             elif epoch == EPOCHS:
-                curves[trial] = make_curve(own, is_complete=True)
+                cohort.see(trial, make_curve(dict(own), is_complete=True))
     return found
 
 
@@ -216,8 +218,8 @@ def test_a_decision_depends_on_the_curves_and_not_on_their_order(
     for trial in curves:
         for epoch in range(1, EPOCHS + 1):
             # NaN is not equal to itself, but its text is
-            ours = repr(rule.decide(curves, trial, epoch))
-            assert ours == repr(rule.decide(backwards, trial, epoch))
+            ours = repr(rule.decide(Cohort(curves), trial, epoch))
+            assert ours == repr(rule.decide(Cohort(backwards), trial, epoch))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
@@ -255,16 +257,15 @@ def test_a_bracket_is_a_function_of_seed_and_number_and_early_ones_are_larger(se
     ]
 
 
-def test_trials_of_other_brackets_are_no_peers() -> None:
+def test_every_bracket_has_its_own_rungs() -> None:
     rule = Hyperband(first_rung=1, factor=2, epochs=4, seed=0)
-    curves = {trial_id(n): Curve(dict.fromkeys(range(1, 5), float(n))) for n in range(30)}
-    for trial in curves:
+    cohort = Cohort({trial_id(n): Curve(dict.fromkeys(range(1, 5), float(n))) for n in range(30)})
+    for trial in cohort:
         bracket = rule.bracket(trial)
-        rungs = [epoch for epoch in range(1, 5) if rule.decide(curves, trial, epoch)]
+        rungs = [epoch for epoch in range(1, 5) if rule.decide(cohort, trial, epoch)]
         assert rungs == [epoch for epoch in (1, 2, 4) if epoch >= 2**bracket]
-        last = rule.decide(curves, trial, 4)
+        last = rule.decide(cohort, trial, 4)
         assert last is not None
-        assert last.num_peers == sum(rule.bracket(t) == bracket for t in curves)
         assert last.rule == f"hyperband/2 bracket {bracket}"
 
 
@@ -279,7 +280,7 @@ def test_brackets_begin_within_the_phase(
 
 def say(rule: Rule, values: Sequence[float]) -> str:
     curves = {"t00000": Curve(dict(enumerate(values, start=1)))}
-    decision = rule.decide(curves, "t00000", len(values))
+    decision = rule.decide(Cohort(curves), "t00000", len(values))
     assert decision is not None
     assert decision.stop
     return explain(decision)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ss3d.study.rungs import Curve, MedianRule, NeverStop, SuccessiveHalving, first_rung
+from ss3d.study.cohort import Cohort, Curve
+from ss3d.study.rungs import MedianRule, NeverStop, SuccessiveHalving, first_rung
 
 values = st.floats(0, 100, allow_nan=False)
 
@@ -21,7 +22,7 @@ def test_the_first_rung_is_a_quarter_of_the_phase() -> None:
 def test_halving_lets_the_best_third_go_on() -> None:
     rule = SuccessiveHalving(first_rung=2, factor=3)
     curves = at(2, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
-    second, third = (rule.decide(curves, trial, 2) for trial in ("t1", "t2"))
+    second, third = (rule.decide(Cohort(curves), trial, 2) for trial in ("t1", "t2"))
     assert second is not None
     assert (second.stop, second.rank, second.cutoff) == (False, 2, 2.0)
     assert third is not None
@@ -31,8 +32,8 @@ def test_halving_lets_the_best_third_go_on() -> None:
 
 def test_with_few_trials_only_the_best_goes_on() -> None:
     rule = SuccessiveHalving(first_rung=2, factor=3)
-    alone = rule.decide(at(2, 9.0), "t0", 2)
-    worse = rule.decide(at(2, 9.0, 10.0), "t1", 2)
+    alone = rule.decide(Cohort(at(2, 9.0)), "t0", 2)
+    worse = rule.decide(Cohort(at(2, 9.0, 10.0)), "t1", 2)
     assert alone is not None
     assert not alone.stop
     assert worse is not None
@@ -42,7 +43,7 @@ def test_with_few_trials_only_the_best_goes_on() -> None:
 def test_epochs_between_rungs_decide_nothing() -> None:
     rule = SuccessiveHalving(first_rung=2, factor=3)
     curves = {"t0": Curve(dict.fromkeys(range(1, 20), 1.0))}
-    rungs = [epoch for epoch in range(1, 20) if rule.decide(curves, "t0", epoch)]
+    rungs = [epoch for epoch in range(1, 20) if rule.decide(Cohort(curves), "t0", epoch)]
     assert rungs == [2, 6, 18]
 
 
@@ -50,24 +51,24 @@ def test_the_median_counts_complete_trials_only() -> None:
     rule = MedianRule(first_rung=1, min_trials=3)
     curves = at(1, 1.0, 2.0, 3.0, complete=True)
     curves |= {"good": Curve({1: 2.0}), "bad": Curve({1: 2.1})}
-    good, bad = (rule.decide(curves, trial, 1) for trial in ("good", "bad"))
+    good, bad = (rule.decide(Cohort(curves), trial, 1) for trial in ("good", "bad"))
     assert good is not None
     assert (good.stop, good.cutoff) == (False, 2.0)
     assert bad is not None
     assert bad.stop
-    assert rule.decide(at(1, 1.0, 2.0, 9.0), "t2", 1) is None
+    assert rule.decide(Cohort(at(1, 1.0, 2.0, 9.0)), "t2", 1) is None
 
 
 def test_the_median_judges_the_best_value_so_far() -> None:
     rule = MedianRule(first_rung=1, min_trials=1)
     curves = {"done": Curve({3: 5.0}, True), "own": Curve({1: 4.0, 3: 9.0})}
-    decision = rule.decide(curves, "own", 3)
+    decision = rule.decide(Cohort(curves), "own", 3)
     assert decision is not None
     assert (decision.value, decision.stop) == (4.0, False)
 
 
 def test_never_is_never() -> None:
-    assert NeverStop().decide(at(1, 1.0), "t0", 1) is None
+    assert NeverStop().decide(Cohort(at(1, 1.0)), "t0", 1) is None
 
 
 @settings(deadline=None, max_examples=40)
@@ -84,7 +85,7 @@ def test_halving_agrees_with_optuna_on_arrival(arrivals: list[float], factor: in
         trial = study.ask()
         trial.report(value, 1)
         curves[str(number)] = Curve({1: value})
-        decision = rule.decide(curves, str(number), 1)
+        decision = rule.decide(Cohort(curves), str(number), 1)
         assert decision is not None
         assert decision.stop == trial.should_prune()
 
@@ -106,7 +107,7 @@ def test_the_median_agrees_with_optuna(curves: list[list[float]]) -> None:
     for epoch, value in enumerate(own, start=1):
         trial.report(value, epoch)
         so_far = Curve(dict(enumerate(own[:epoch], start=1)))
-        decision = rule.decide(known | {"own": so_far}, "own", epoch)
+        decision = rule.decide(Cohort(known | {"own": so_far}), "own", epoch)
         assert decision is not None
         assert decision.stop == trial.should_prune()
 
@@ -116,4 +117,4 @@ def test_a_decision_does_not_depend_on_the_order_of_trials(factor: int) -> None:
     rule = SuccessiveHalving(first_rung=1, factor=factor)
     curves = at(1, 5.0, 3.0, 4.0, 1.0)
     backwards = dict(reversed(curves.items()))
-    assert rule.decide(curves, "t1", 1) == rule.decide(backwards, "t1", 1)
+    assert rule.decide(Cohort(curves), "t1", 1) == rule.decide(Cohort(backwards), "t1", 1)

@@ -30,6 +30,7 @@ from ss3d.store.directory import DirectoryStore
 from ss3d.study.board import Board
 from ss3d.study.brackets import Hyperband
 from ss3d.study.budget import why_enough
+from ss3d.study.cohort import Cohort, Curve
 from ss3d.study.events import Decided
 from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Progress
@@ -37,7 +38,7 @@ from ss3d.study.journal import Journal
 from ss3d.study.live import take_snapshot
 from ss3d.study.proposals import propose
 from ss3d.study.reconcile import reconcile
-from ss3d.study.rungs import Curve, Decision, Rule, SuccessiveHalving, explain
+from ss3d.study.rungs import Decision, Rule, SuccessiveHalving, explain
 from ss3d.study.space import Space, parse_space
 from ss3d.study.tables import Budget
 from ss3d.study.toml_lines import TomlFile
@@ -168,18 +169,21 @@ def test_one_objective_by_its_places_is_one_objective_by_its_values(
             assert [getattr(decision, f) for f in facts] == [getattr(other, f) for f in facts]
 
 
-class _ByPlaces:
+class _ByPlaces(Rule):
     """A rule that is shown the one objective as an outcome."""
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
 
-    def decide(self, curves: dict[str, Curve], trial: str, epoch: int) -> Decision | None:
+    def decide(self, cohort: Cohort, trial: str, epoch: int) -> Decision | None:
         placed = {
             name: replace(c, outcomes={e: Outcome((v,)) for e, v in c.values.items()})
-            for name, c in curves.items()
+            for name, c in cohort.items()
         }
-        return self._rule.decide(placed, trial, epoch)
+        return self._rule.decide(Cohort(placed), trial, epoch)
+
+    def bracket(self, trial: str) -> int:
+        return self._rule.bracket(trial)
 
 
 def test_rungs_compare_fronts_and_a_decision_says_so(space: Space) -> None:
@@ -211,7 +215,7 @@ def test_what_violates_a_constraint_stops_before_all_others(space: Space) -> Non
 def test_no_number_never_goes_on_whatever_the_other_objective_is() -> None:
     lost = Outcome((math.nan, 1.0), math.inf)
     curves = {"t00000": Curve({1: math.nan}, outcomes={1: lost})}
-    decision = SuccessiveHalving(1, 3).decide(curves, "t00000", 1)
+    decision = SuccessiveHalving(1, 3).decide(Cohort(curves), "t00000", 1)
     assert decision is not None
     assert decision.stop
 

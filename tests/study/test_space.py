@@ -8,9 +8,9 @@ import pytest
 
 from ss3d.errors import ConfigError
 from ss3d.store.layout import trial_id
+from ss3d.study.cohort import Cohort, Curve
 from ss3d.study.parameter import IntRange
 from ss3d.study.pruners import make_rule
-from ss3d.study.rungs import Curve
 from ss3d.study.sharing import count_shared, keyed_ranges
 from ss3d.study.soundness import late_teacher, longest_phase
 from ss3d.study.space import Space, derive_seeds, load_space, parse_space
@@ -45,10 +45,10 @@ def test_no_shipped_space_compares_before_a_quarter_of_the_phase(path: Path) -> 
     phase = longest_phase(space.design.varied(space.base), space.parameters)
     early = range(1, math.ceil(phase / 4))
     curves = {trial_id(n): Curve(dict.fromkeys(range(1, phase + 1), float(n))) for n in range(30)}
-    assert not any(rule.decide(curves, trial, epoch) for trial in curves for epoch in early)
+    assert not any(rule.decide(Cohort(curves), trial, epoch) for trial in curves for epoch in early)
     if path.stem == "paper":
         first = math.ceil(phase / 4)
-        assert any(rule.decide(curves, trial, first) for trial in curves)
+        assert any(rule.decide(Cohort(curves), trial, first) for trial in curves)
 
 
 def test_a_file_says_what_is_fixed_and_what_varies() -> None:

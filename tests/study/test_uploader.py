@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 from ss3d.cli.live_table import draw
 from ss3d.cli.main import app
 from ss3d.errors import CheckpointError, ConflictError, ServiceError
-from ss3d.store.bundle import bundle_exists
+from ss3d.store.bundle import bundle_exists, checkpoints
 from ss3d.store.directory import DirectoryStore
 from ss3d.study.live import take_snapshot
 from ss3d.study.patience import GaveUpError, patiently, put_once
 from ss3d.study.spool import Entry, Spool, Waiting, waiting_in
 from ss3d.study.spool_watch import SpoolWatch
-from ss3d.study.uploader import Uploader, checkpoints, drain, send
+from ss3d.study.uploader import Uploader, drain, send
 
 
 class AwayStore(DirectoryStore):

@@ -53,7 +53,8 @@ def test_a_model_is_a_function_of_images(
     settings: Settings, put_trial: PutTrial, tmp_path: Path
 ) -> None:
     put_trial(make_trial(0, "complete"))
-    pixels = np.full((80, 60, 4), 200, dtype=np.uint8)
+    pixels = np.full((80, 60, 4), 255, dtype=np.uint8)
+    pixels[20:60, 15:45, :3] = 90
     Image.fromarray(pixels).save(tmp_path / "chair.png")
     model = ss3d.load_model("demo/t00000", home=settings.home)
     clouds = model([tmp_path / "chair.png", pixels])

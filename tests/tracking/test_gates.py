@@ -193,6 +193,9 @@ def test_the_newest_rerun_must_reach_the_promoted_epoch(
         record(number, verdict, epochs)
         assert ask(store, rerun="bitwise")["rerun"].passed == bitwise
         assert ask(store, rerun="within tolerance")["rerun"].passed == close
+    partly = {"verdict": "bitwise", "epochs": 4, "after": 0}
+    store.put_new(f"{prefix}20260101T000009.json", canonical_json(partly).encode())
+    assert not ask(store, rerun="within tolerance")["rerun"].passed
 
 
 def read_test(

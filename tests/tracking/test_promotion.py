@@ -140,7 +140,7 @@ def test_a_promoted_folder_needs_no_mlflow(
     assert load_model(target).config.model.num_points == 64
     assert read_ply(target / "clouds" / "chair-1.ply").shape == (64, 3)
     card = (target / "README.md").read_text()
-    assert "`val/cd_l1` 10.500 on 2 validation models" in card
+    assert "`val/cd_l1` **10.500** [10.000, 11.000] on 2 validation models" in card
     assert "| clean_lineage | closed, forced |" in card
     assert "reason: for phones" in card
     with pytest.raises(RefusedError, match="exists already"):

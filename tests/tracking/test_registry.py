@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def test_promoting_twice_moves_champion_and_keeps_previous(
         "previous": 1,
     }
     champion = client.get_model_version_by_alias("chairs", "champion")
+    assert champion.description.startswith("# demo/t00001\n")
     assert client.get_run(champion.run_id).data.tags["ss3d.trial"] == "demo/t00001"
     keys = list(store.list(layout.ledger("chairs") + "/"))
     assert [key.rsplit("/", 1)[1] for key in keys] == [
@@ -72,23 +74,25 @@ def test_the_registered_model_loads_and_predicts_without_pickle(
     assert "pickle" not in (model / "MLmodel").read_text()
 
     served = mlflow.pyfunc.load_model(str(model))
-    assert (model / "serving_input_example.json").is_file()
     pixels = np.random.default_rng(0).integers(0, 256, (137, 137, 4), dtype=np.uint8)
-    path = model.parent / "image.png"
+    pixels[..., 3] = np.pad(np.full((99, 99), 255), 19)
+    path, mask = model.parent / "image.png", model.parent / "mask.png"
     Image.fromarray(pixels).save(path)
-    expected = load_model(network).predict(pixels)
-    np.testing.assert_array_equal(served.predict([str(path)]), expected)
-    np.testing.assert_array_equal(served.predict([path.read_bytes()]), expected)
-    table = pd.DataFrame({"image": [path.read_bytes()]})
+    expected = load_model(network).predict([pixels, pixels])
+    table = pd.DataFrame({"image": [str(path), path.read_bytes()]})
     np.testing.assert_array_equal(served.predict(table), expected)
+    Image.fromarray(pixels[..., 3]).save(mask)
+    Image.fromarray(pixels[..., :3]).save(path)
+    masked = pd.DataFrame({"image": [path.read_bytes()], "mask": [mask.read_bytes()]})
+    np.testing.assert_allclose(served.predict(masked), expected[:1], atol=1e-6)
     assert served.predict(served.input_example).shape == (1, 64, 3)
-    assert served.metadata.metadata["trial"] == "demo/t00000"
-    assert served.metadata.metadata["data_hash"] == "d" * 64
+    facts = served.metadata.metadata
+    assert (facts["trial"], facts["data_hash"]) == ("demo/t00000", "d" * 64)
+    assert "canonical frame" in facts["output"]
+    assert (model / "README.md").read_text().startswith("# demo/t00000\n")
     outputs = served.metadata.get_output_schema().to_dict()
     assert outputs[0]["tensor-spec"]["shape"] == (-1, 64, 3)
-    requirements = (model / "requirements.txt").read_text()
-    assert "torch==" in requirements
-    assert "+cpu" not in requirements
+    assert re.search(r"^torch==[\d.]+$", (model / "requirements.txt").read_text(), re.MULTILINE)
 
 
 def test_version_alias_trial_and_directory_name_the_same_weights(
@@ -104,6 +108,8 @@ def test_version_alias_trial_and_directory_name_the_same_weights(
     assert len(weights) == 1
     assert resolve_model(settings, str(tmp_path / "run")) == tmp_path / "run" / "best"
     assert resolve_model(settings, str(tmp_path / "run" / "best")) == tmp_path / "run" / "best"
+    network = resolve_model(settings, "models:/chairs/1")
+    assert resolve_model(settings, str(network.parents[1])) == network  # MLflow's own folder
 
 
 def test_a_directory_of_train_is_promoted(

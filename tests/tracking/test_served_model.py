@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -14,12 +15,15 @@ from tracking_records import CONFIG, write_best
 from ss3d.data.views import ViewSpec, cached_side, eval_view
 from ss3d.errors import CheckpointError, DataError
 from ss3d.tracking.packaging import REQUIREMENTS
-from ss3d.tracking.served_model import ServedModel, load_model, pad_square, read_pixels
+from ss3d.tracking.served_model import BackgroundWarning, ServedModel, load_model
 from ss3d.trial.export import load_network
 
 
 def rgba_image(height: int = 137, width: int = 137, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
+    """Return colored noise with a transparent margin."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
+    pixels[..., 3] = np.pad(pixels[12:-12, 12:-12, 3], 12)
+    return pixels
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -73,29 +77,23 @@ def test_transparent_pixels_count_as_white(model: ServedModel) -> None:
     np.testing.assert_array_equal(model.predict(white / 255), model.predict(white))
 
 
-def test_an_oblong_image_is_centred_on_a_transparent_square() -> None:
-    square = pad_square(np.full((2, 6, 4), 255, dtype=np.uint8))
-    assert square.shape == (6, 6, 4)
-    assert (square[2:4] == 255).all()
-    assert not square[:2].any()
-    assert not square[4:].any()
+def test_a_photo_is_warned_of_unless_its_object_is_cut_out(model: ServedModel) -> None:
+    photo = np.random.default_rng(0).integers(0, 200, (90, 60, 3), dtype=np.uint8)
+    mask = np.zeros((90, 60), dtype=np.uint8)
+    mask[30:60, 20:40] = 255
+    with pytest.warns(BackgroundWarning, match=r"image 1: .* of its border .* cut the object out"):
+        clouds = model.predict([(photo, mask), photo])
+    cut = np.dstack((photo, mask))
+    np.testing.assert_allclose(model.predict(cut)[0], clouds[0], atol=1e-6)
+    assert np.abs(clouds[0] - clouds[1]).max() > 1e-4
 
 
-@pytest.mark.parametrize(
-    ("item", "message"),
-    [
-        (b"not an image", "image 0: not a readable image"),
-        (png(rgba_image())[:100], "image 0: not a readable image"),
-        ("/nowhere/chair.png", "/nowhere/chair.png: cannot be read"),
-        (np.zeros((4, 4)), r"got shape \(4, 4\)"),
-        (np.full((4, 4, 3), 2.0), r"outside \[0, 1\]"),
-        (np.full((4, 4, 3), np.nan), r"outside \[0, 1\]"),
-        (3, "got int"),
-    ],
-)
-def test_what_is_not_an_image_is_named(item: object, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        read_pixels(item, "image 0")
+def test_a_network_that_was_trained_on_photos_does_not_warn(tmp_path: Path) -> None:
+    write_best(tmp_path / "best")
+    metrics = json.loads((tmp_path / "best" / "metrics.json").read_text())
+    (tmp_path / "best" / "metrics.json").write_text(json.dumps(metrics | {"busiest_border": 1.0}))
+    photo = np.random.default_rng(0).integers(0, 200, (69, 69, 3), dtype=np.uint8)
+    assert load_model(tmp_path / "best").predict(photo).shape == (1, 64, 3)  # warnings are errors
 
 
 def test_no_images_are_refused(model: ServedModel) -> None:

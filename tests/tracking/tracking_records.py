@@ -111,12 +111,14 @@ def write_best(
     sha = files.write_tensors(directory / "student.safetensors", dict(network.state_dict()))
     files.write_json(directory / "config.json", config.model_dump(mode="json"))
     ids = ["chair/1", "table/2"]
+    images = torch.ones(2, 3, 64, 64)  # objects before a plain background
+    images[:, :, 16:48, 16:48] = torch.rand(2, 3, 32, 32, generator=rng)
     clouds = torch.nn.functional.normalize(torch.randn(2, 64, 3, generator=rng), dim=-1)
     save_file(
         {
             "predicted": clouds * 0.5,
             "target": clouds,
-            "image": torch.rand(2, 3, 64, 64, generator=rng),
+            "image": images,
         },
         directory / "previews" / "val.safetensors",
         metadata={"ids": json.dumps(ids), "categories": json.dumps(["chair", "table"])},

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ss3d.data.border import off_background
 from ss3d.data.views import preview_image
 from ss3d.report.previews import read_previews
 from ss3d.trial import export
@@ -25,7 +26,7 @@ def test_inputs_are_kept_of_all_or_of_some_spread_evenly(
 ):
     monkeypatch.setattr(export, "NUM_IMAGES", cap)
     assert len(tiny_data.validation) == 8
-    export.export_best(state, tiny_data, tmp_path)
+    summary = export.export_best(state, tiny_data, tmp_path)
     found = read_previews(tmp_path)
     assert list(found.images) == [found.ids[row] for row in kept]
     rgba = torch.cat([rgba for rgba, _ in tiny_data.validation.evaluation()])
@@ -33,5 +34,7 @@ def test_inputs_are_kept_of_all_or_of_some_spread_evenly(
     for row in kept:
         difference = torch.from_numpy(found.images[found.ids[row]]) - seen[row]
         assert difference.abs().max() <= 0.5 / 255 + 1e-6
+    busiest = float(off_background(seen[kept].permute(0, 3, 1, 2), 1.0).max())
+    assert summary["busiest_border"] == pytest.approx(busiest)
     assert found.names["03001627"] == "chair"
     assert len(found.predicted) == len(found.target) == len(found.ids) == 8

@@ -1,4 +1,4 @@
-"""What counts as a repeated trial: the metrics both sides have, and the weights."""
+"""What a rerun will do, and what counts as repeated: shared metrics, and the weights."""
 
 import json
 import time
@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from ss3d.config import TrialConfig
 from ss3d.store import layout
 from ss3d.store.directory import DirectoryStore
-from ss3d.trial.records import EpochReport, TrialSpec
-from ss3d.trial.rerun import compare, record_verdict
+from ss3d.trial.records import EpochReport, Phase, TrialSpec
+from ss3d.trial.rerun import Plan
+from ss3d.trial.verdict import compare, record_verdict
 
 
-def report(epoch: int, digest: str = "a", **metrics: float) -> EpochReport:
+def report(epoch: int, digest: str = "a", phase: Phase = "semi", **metrics: float) -> EpochReport:
     return EpochReport(
-        phase="semi",
+        phase=phase,
         epoch=epoch,
         step=epoch,
         metrics={f"val/{name}": value for name, value in metrics.items()},
@@ -79,3 +81,36 @@ def test_verdicts_are_kept_beside_the_trial_the_newest_last(tmp_path: Path):
     kept = [(one["verdict"], one["epochs"], one["device"]) for one in found]
     assert kept == [("bitwise", 2, "cpu"), ("bitwise", 1, "cpu"), ("differs", 1, "cpu")]
     assert found[2]["first_difference"]["rerun"] == 7.0
+
+
+def test_compared_epochs_are_counted_by_phase():
+    pretraining = [report(epoch, phase="pretrain", cd_l1=9.0) for epoch in (1, 2)]
+    found = compare([*pretraining, *ORIGINAL], [*pretraining, ORIGINAL[0]])
+    assert (found.epochs, found.pretrain_epochs, found.after) == (1, 2, None)
+    assert compare(ORIGINAL, ORIGINAL[1:], after=0).after == 0
+
+
+@pytest.mark.parametrize(
+    ("bundle", "after", "last", "repeated", "seconds"),
+    [
+        (None, None, 3, "p1 p2 s0 s1 s2 s3", 1 + 2 + 0 + 1 + 2 + 3),
+        ("shared", None, 3, "s0 s1 s2 s3", 6),
+        ("shared", None, 1, "s0 s1", 1),
+        ("checkpoint", 1, 3, "s2 s3", 5),
+    ],
+)
+def test_a_plan_knows_what_it_repeats_and_how_long_that_took(
+    bundle: str | None, after: int | None, last: int, repeated: str, seconds: float
+):
+    pretraining = [report(epoch, phase="pretrain") for epoch in (1, 2)]
+    original = (*pretraining, *(report(epoch) for epoch in range(4)))
+    plan = Plan(TrialConfig(), bundle, after, last, original)
+    assert " ".join(f"{one.phase[0]}{one.epoch}" for one in plan.repeated) == repeated
+    assert plan.num_epochs == len(plan.repeated)
+    assert plan.seconds == seconds
+
+
+def test_the_time_of_a_pretraining_that_nobody_recorded_is_unknown():
+    plan = Plan(TrialConfig(), None, None, 1, (report(0), report(1)))
+    assert plan.seconds is None
+    assert plan.num_epochs == TrialConfig().pretrain.epochs + 2

@@ -11,9 +11,9 @@ from ss3d.trial.checkpoint import load_state, save_state
 from ss3d.trial.directory import open_directory, train_in_directory
 from ss3d.trial.export import export_best, load_network
 from ss3d.trial.records import COST_METRICS, EpochReport
-from ss3d.trial.rerun import compare
 from ss3d.trial.run import run_trial
 from ss3d.trial.state import new_state, pretrained_state
+from ss3d.trial.verdict import compare
 
 CPU = torch.device("cpu")
 
