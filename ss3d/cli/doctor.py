@@ -1,7 +1,8 @@
-"""`ss3d doctor`: can studies rely on store and tracking, and does all agree about a study?"""
+"""`ss3d doctor`: can studies rely on the servers, does all agree about one, are doors closed?"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
-from ss3d.errors import OutcomeError, RefusedError, ServiceError
+from ss3d.errors import ConfigError, OutcomeError, RefusedError, ServiceError
 from ss3d.settings import Settings, load_settings
 from ss3d.store import layout
 from ss3d.store.opening import open_store
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ss3d.store.protocol import Store
     from ss3d.trial.check import Check
 
-_COLORS = {"ok": "green", "failed": "red", "away": "red", "differs": "red"}
+_COLORS = {"ok": "green", "warn": "yellow", "failed": "red", "away": "red", "differs": "red"}
 _SHOWN = 5
 """Differences of one check that the table shows; --json has all."""
 
@@ -36,6 +37,12 @@ def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every file of the study and verify its sha256.")
     ] = False,
+    security: Annotated[
+        bool, typer.Option("--security", help="Examine token, dashboard, encryption, telemetry.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="With --security: Ray cluster; default: this machine.")
+    ] = None,
     home: HomeOption = None,
     store: StoreOption = None,
     as_json: JsonFlag = False,
@@ -52,12 +59,21 @@ def doctor(
     it writes it deletes again; and a tracking server whether it knows this user, and
     its version. Ends with 4 if one does not answer, with 5 if studies cannot rely on it.
 
+    With --security: which doors of Ray, MLflow and the store's server stand open, with
+    a line each that closes it. Ends with 5 if one does; a warning may be meant so.
+
     Examples:
       ss3d doctor --store s3://bucket/ss3d
       ss3d doctor quickstart
       ss3d doctor quickstart --deep
+      ss3d doctor --security --address auto
     """
-    settings = load_settings(home=home, store=store)
+    if bool(study) + security > 1 or (address and not security):
+        raise ConfigError("doctor: expected STUDY, or --security with or without --address")
+    settings = load_settings(home=home, store=store, ray_address=address)
+    if security:
+        _examine_doors(settings, as_json)
+        return
     opened = open_store(settings.store_address)
     if study is None:
         _probe(settings, opened, as_json)
@@ -167,8 +183,18 @@ def _follow(address: str, findings: Iterable[Finding], as_json: bool) -> list[Fi
 
 
 def _as_report(findings: Sequence[Finding]) -> dict[str, Any]:
-    is_ok = all(finding.outcome == "ok" for finding in findings)
+    is_ok = not any(finding.outcome in ("failed", "away") for finding in findings)
     return {"ok": is_ok, "probes": [finding._asdict() for finding in findings]}
+
+
+def _examine_doors(settings: Settings, as_json: bool) -> None:
+    from ss3d.study.security import examine_security
+
+    head = settings.ray_address or "started by each search"
+    findings = _follow(f"Ray: {head}", examine_security(settings, os.environ), as_json)
+    emit({"ray": head, **_as_report(findings)}, as_json, lambda: None)
+    if any(finding.outcome == "failed" for finding in findings):
+        raise RefusedError("doors stand open; each line above says how to close one")
 
 
 def _say(finding: Finding) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from ss3d.settings import Settings, load_settings
 if TYPE_CHECKING:
     from ss3d.study.definition import Request
     from ss3d.study.driver import Started
+    from ss3d.study.exporter import Metrics
     from ss3d.study.live import Snapshot
 
 app = typer.Typer()
@@ -43,6 +45,10 @@ def search(
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the study if there is one.")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="[HOST:]PORT", help="Serve metrics for Prometheus; on loopback."),
+    ] = None,
     home: HomeOption = None,
     store: StoreOption = None,
     as_json: JsonFlag = False,
@@ -66,30 +72,45 @@ def search(
         resume=resume,
         warm_from=tuple(warm_from or ()),
     )
-    study, snapshot = run_shown(request, settings)
+    study, snapshot = run_shown(request, settings, metrics)
     emit(_summary(study, snapshot), as_json, lambda: _say_end(study, snapshot))
     check_outcome(study, snapshot)
 
 
-def run_shown(request: Request, settings: Settings) -> tuple[str, Snapshot]:
+def run_shown(
+    request: Request, settings: Settings, metrics_at: str | None = None
+) -> tuple[str, Snapshot]:
     """Run a search with its table and MLflow; return the study's name and how it ended.
 
+    Args:
+        request: what to search.
+        settings: where everything is.
+        metrics_at: where Prometheus may ask, `PORT` or `HOST:PORT`; None lets nobody ask.
+
     Raises:
+        ConfigError: `metrics_at` is no address.
+        RefusedError: its port is taken.
         KeyboardInterrupt: it was interrupted; how to go on is said.
     """
     from ss3d.cli.importance import known_importances
     from ss3d.store.opening import open_store
     from ss3d.study.driver import Watcher
     from ss3d.study.driver import search as run_search
+    from ss3d.study.exporter import Exporter, Metrics
+    from ss3d.study.spool import spool_root, waiting_in
     from ss3d.tracking.projector import Projector
 
-    shown = _Shown()
-    projector = Projector(settings, open_store(settings.store_address), known_importances)
+    store = open_store(settings.store_address)
+    projector = Projector(settings, store, known_importances)
+    spool = spool_root(settings.cache_dir, store.address)
+    metrics = Metrics(lambda: projector.lag, lambda: waiting_in(spool))
+    shown = _Shown(metrics)
     try:
-        watcher = Watcher(on_start=shown.start, on_update=shown.update)
-        snapshot = run_search(request, settings, projector, watcher)
-        shown.close()
-        projector.close()
+        with Exporter(metrics_at, metrics) if metrics_at else nullcontext():
+            watcher = Watcher(on_start=shown.start, on_update=shown.update)
+            snapshot = run_search(request, settings, projector, watcher)
+            shown.close()
+            projector.close()
     except KeyboardInterrupt:
         shown.say_how_to_resume()
         raise
@@ -122,13 +143,14 @@ def check_outcome(study: str, snapshot: Snapshot) -> None:
 class _Shown:
     """What the user sees of a search, from its beginning on."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self.study = ""
+        self._metrics = metrics
         self._table: LiveTable | None = None
 
     def start(self, started: Started) -> None:
         study = started.study
-        self.study = study.name
+        self.study = self._metrics.study = study.name
         for note in study.notes:
             errors.print(Text(f"note: {note}", style="yellow"))
         if started.num_finished or started.num_live:
@@ -141,6 +163,7 @@ class _Shown:
         self._table.__enter__()
 
     def update(self, snapshot: Snapshot) -> None:
+        self._metrics.snapshot = snapshot
         if self._table:
             self._table.update(snapshot)
 

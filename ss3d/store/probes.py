@@ -17,7 +17,7 @@ from ss3d.errors import CheckpointError, ConflictError, RefusedError, ServiceErr
 from ss3d.store import layout
 from ss3d.store.protocol import Store
 
-Outcome = Literal["ok", "failed", "away"]
+Outcome = Literal["ok", "warn", "failed", "away"]
 
 _RACERS = 8
 _LARGE = 17 << 20
@@ -28,7 +28,7 @@ _STALE_S = 3600.0
 
 
 class Finding(NamedTuple):
-    """What one probe found: `away` is a store that does not answer."""
+    """What one probe found: `away` is a server that does not answer, `warn` may be meant so."""
 
     probe: str
     outcome: Outcome

@@ -147,6 +147,17 @@ class Board:
         with self.changed:
             return self._ledger.spent([self._work(job) for job in self.live.values()])
 
+    def device_hours(self) -> float:
+        """Return what was trained so far."""
+        with self.changed:
+            return self._ledger.device_hours
+
+    def num_reused(self) -> int:
+        """Return how many trials began from a pretrained state that was there already."""
+        with self.changed:
+            keys = [entry.spec.pretrain_key for entry in self.trials.values() if entry.reports]
+            return len(keys) - len(self._ledger.trained(set(keys)))
+
     def why_refused(self) -> str:
         """Return why the budget lets not everything start that is left; empty if it does."""
         with self.changed:

@@ -22,7 +22,7 @@ from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.study.claims import Claims
 from ss3d.study.definition import Request, Study, define_study, extend_budget
-from ss3d.study.environment import prepare_environment
+from ss3d.study.environment import check_closed, prepare_environment
 from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Place
 from ss3d.study.journal import Journal
@@ -93,9 +93,10 @@ def search(
 
     Raises:
         ConfigError: the space or the request is not valid.
-        RefusedError: the name is taken, or another driver runs this study.
+        RefusedError: the name is taken, another driver runs this study, or Ray asks for no token.
         KeyboardInterrupt: SIGINT or SIGTERM; everything can be resumed.
     """
+    check_closed(settings.ray_address)
     store = open_store(settings.store_address)
     study = define_study(store, request, is_local=not settings.ray_address)
     key, began = layout.study(study.name, "driver.lease"), store.now()
@@ -215,7 +216,7 @@ class _Session:
         )
 
     def _run_jobs(self, slots: int | None, trainable: type[JobTrainable] | None) -> None:
-        prepare_environment(self._settings.home)
+        prepare_environment(self._settings.home, self._settings.ray_address)
         from ss3d.study.session import ray_session, run_jobs  # Ray reads it at import
 
         resources = self._study.space.resources

@@ -92,6 +92,11 @@ class Ledger:
         """Seconds since the session began."""
         return self._clock() - self._started
 
+    @property
+    def device_hours(self) -> float:
+        """Hours trained so far, in all sessions, times the devices of a job."""
+        return self._devices * self._sum_s / _HOUR_S
+
     def book(self, work: Work, reports: Iterable[EpochReport]) -> None:
         """Take all reports of a job so far."""
         known = list(reports)

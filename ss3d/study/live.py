@@ -69,6 +69,10 @@ class Snapshot:
     """Of the hours in the budget; empty if they are not limited."""
     refused: str
     """Why the budget lets not everything start that is left; empty if it does."""
+    device_hours: float
+    """Trained so far, by all sessions."""
+    num_reused: int
+    """Trials that began from a pretrained state that was there already."""
     paused: str = ""
     """Why workers wait in the middle of their jobs; empty if they do not."""
 
@@ -106,6 +110,7 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
             if shared.reports or shared.state in ("running", "elsewhere")
         )
         spent, refused = board.spent(), board.why_refused()
+        device_hours, num_reused = board.device_hours(), board.num_reused()
     counts = Counter(line.state for line in trials)
     seconds = time.monotonic() - started
     ended = sum(counts[state] for state in ("complete", "pruned", "failed"))
@@ -120,6 +125,8 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         eta_s=seconds / here * (board.target - ended) if here > 0 and not refused else None,
         left=what_is_left(board.space.budget, spent),
         refused=refused,
+        device_hours=device_hours,
+        num_reused=num_reused,
         paused=board.paused,
     )
 

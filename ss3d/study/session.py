@@ -171,6 +171,7 @@ def _fitting(resources: Resources) -> int:
     if slots < 1:
         raise ConfigError(
             f"resources: a trial asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, Ray "
-            f"has {cluster.get('CPU', 0):g} and {cluster.get('GPU', 0):g}; lower [resources]"
+            f"has {cluster.get('CPU', 0):g} and {cluster.get('GPU', 0):g}; lower [resources], or "
+            "say --slots if the cluster grows when jobs wait"
         )
     return slots

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +26,16 @@ _LONGEST_PAUSE_S = 30.0
 _CLOSE_S = 60.0
 _LAST_TRIES = 3
 """How often a record that fails is tried again once the projector is being closed."""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What MLflow does not show yet."""
+
+    num_records: int
+    seconds: float
+    """Age of the oldest of them."""
+
 
 Item = TrialRecord | SharedRecord | None
 """What waits to be written; None stands for the study itself."""
@@ -55,6 +66,7 @@ class Projector:
         """Failed and pruned trials: a log or picture may come after their result."""
         self._has_history = False
         self._waiting: OrderedDict[str, Item] = OrderedDict()
+        self._since: dict[str, float] = {}
         self._problems: dict[str, str] = {}
         self._in_flight: list[str] = []
         self._given_up: list[str] = []
@@ -80,6 +92,14 @@ class Projector:
         """Return what was tried and is not written yet, with the last error."""
         with self._changed:
             return dict(self._problems)
+
+    @property
+    def lag(self) -> Lag:
+        """Return how far MLflow is behind."""
+        with self._changed:
+            now, waiting = time.monotonic(), {*self._in_flight, *self._waiting}
+            oldest = min((self._since.get(key, now) for key in waiting), default=now)
+            return Lag(len(waiting), now - oldest)
 
     def study(self, study_spec: Mapping[str, Any]) -> None:
         """Show a study; all later records belong to it.
@@ -139,6 +159,7 @@ class Projector:
     def _put(self, key: str, item: Item) -> None:
         with self._changed:
             self._waiting[key] = item
+            self._since.setdefault(key, time.monotonic())
             self._changed.notify()
 
     def _run(self) -> None:
@@ -231,6 +252,9 @@ class Projector:
         with self._changed:
             self._in_flight = []
             self._problems.pop(key, None)
+            self._since.pop(key, None)
+            if key in self._waiting:
+                self._since[key] = time.monotonic()
 
     def _put_back(self, key: str, item: Item, problem: str, final: bool) -> None:
         with self._changed:
