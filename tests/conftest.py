@@ -1,5 +1,6 @@
 """What many tests need: a small procedural data set and a trial that takes a second."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ from ss3d.settings import Settings
 from ss3d.store.directory import DirectoryStore
 
 pytest_plugins = ["s3.s3_server", "servers.local_stack"]
+
+
+def pytest_collection_finish() -> None:
+    """Refuse tests that import Ray while they are collected: at its import it reads what is set."""
+    assert "ray" not in sys.modules, "import Ray in the test, after prepare_environment"
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ss3d.bench.overhead import per_trial
-from ss3d.bench.timing import Spread, spread
+from ss3d.bench.timing import Spread, per_trial, spread
 from ss3d.data.items import Shape
 from ss3d.data.procedural import prepare_procedural
 from ss3d.settings import Settings

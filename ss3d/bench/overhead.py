@@ -14,7 +14,7 @@ from ray import tune
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from ss3d.bench.timing import Spread, spread
+from ss3d.bench.timing import Spread, per_trial, spread
 from ss3d.data.items import Shape
 from ss3d.data.procedural import prepare_procedural
 from ss3d.settings import Settings
@@ -170,8 +170,3 @@ def _plain(home: Path, num_trials: int, slots: int, reuse: bool) -> float:
             ),
         ).fit()
     return per_trial(ends.times)
-
-
-def per_trial(ends: list[float]) -> float:
-    """Return the seconds per trial from the first end to the last."""
-    return (max(ends) - min(ends)) / (len(ends) - 1)

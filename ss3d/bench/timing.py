@@ -43,6 +43,11 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
 
 
+def per_trial(ends: Sequence[float]) -> float:
+    """Return the seconds per trial from the first end to the last, of two trials at least."""
+    return (max(ends) - min(ends)) / (len(ends) - 1)
+
+
 def surroundings() -> dict[str, Any]:
     """Return what figures depend on besides the code: the machine, its load, the versions."""
     libraries = {name: version(name) for name in ("ray", "optuna", "mlflow")}

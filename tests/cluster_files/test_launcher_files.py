@@ -19,10 +19,6 @@ import pytest
 from botocore.validate import ParamValidator
 from cluster_documents import CLUSTER, Keys, keys, load, misspelled
 
-# Private, because Ray has no other way to check a file without starting machines.
-from ray.autoscaler._private.util import prepare_config, validate_config
-from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME
-
 from ss3d.settings import load_settings
 from ss3d.study.security import examine_security
 
@@ -34,6 +30,9 @@ REFUSALS = (jsonschema.ValidationError, KeyError, AssertionError)
 
 def checked(document: Any) -> dict[str, Any]:
     """As `ray up` does: defaults first, then the schema."""
+    # Private, because Ray has no other way to check a file without starting machines.
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
     config = prepare_config(copy.deepcopy(document))
     validate_config(config)
     return config
@@ -98,6 +97,8 @@ def test_doors_are_closed(document: Any) -> None:
 
 
 def test_the_head_may_start_and_end_nodes_of_this_cluster_only() -> None:
+    from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME
+
     policy = json.loads((CLUSTER / "policies" / "autoscaler.json").read_text())
     statements = {statement["Sid"]: statement for statement in policy["Statement"]}
     ends = statements["EndNodesOfThisCluster"]
