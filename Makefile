@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 SS3D := $(VENV)/bin/ss3d
 DEMO := demo
+WORKERS ?= 2
 STAMP := $(VENV)/installed
 
 .PHONY: install demo test chaos lint clean-demo
@@ -19,8 +20,10 @@ lint: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyrefly check
 
+# What starts Ray uses all cores by itself, and processes that die are timed: one after another.
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest -m "not gpu"
+	$(VENV)/bin/python -m pytest -m "not gpu and not cluster" --numprocesses $(WORKERS) --dist loadfile
+	$(VENV)/bin/python -m pytest -m "cluster and not gpu"
 
 # The whole kill matrix, with a table at the end: an hour or more. CI runs a few of its cases.
 chaos: $(STAMP)
