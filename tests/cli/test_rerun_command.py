@@ -188,7 +188,9 @@ def test_an_interrupted_rerun_leaves_nothing(
         yield lambda report: signal.raise_signal(signal.SIGINT) if report.epoch == 1 else None
 
     monkeypatch.setattr("ss3d.cli.rerun.epoch_bar", bar)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     assert invoke("rerun", TRIAL).exit_code == 130
+    signal.signal(signal.SIGINT, before)
     assert written(store) == []
 
 

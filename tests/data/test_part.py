@@ -25,7 +25,7 @@ def small_shards(store, plan, items, monkeypatch):
 
 def manifest_of(counts: dict[str, int], rows: list[int]) -> Manifest:
     return Manifest(
-        name="m", content_hash="c", categories={name: name for name in counts},
+        name="m", content_hash="c" * 64, categories={name: name for name in counts},
         counts={name: {"train": n, "val": 0, "test": 0} for name, n in counts.items()},
         num_views=1, image_size=32, num_points=16,
         shards=tuple(ShardEntry(key=f"s{i}", sha256="", rows=n) for i, n in enumerate(rows)),
