@@ -72,6 +72,7 @@ def open_place(folder: Path, services: Sequence[Service], first_port: int = 0) -
     passwords = {name: place.passwords.get(name) or secrets.token_hex(20) for name in names}
     place = Place(folder, _with_ports(place.ports, services, first_port), passwords)
     write_private(folder / _RECORD, json.dumps(place._asdict(), default=str, indent=2))
+    write_private(folder / ".gitignore", "*\n")  # passwords and data are not for a repository
     return place
 
 

@@ -46,7 +46,8 @@ def ui(
     with serve_pages(settings, port) as (address, process):
         page = address if spec is None else page_of(settings, address, spec)
         value = {"url": page, "tracking": settings.tracking_uri, "pid": process.pid}
-        emit(value, as_json, lambda: console.print(f"MLflow: {page}   (Ctrl-C ends it)"))
+        text = f"MLflow: {page}   (Ctrl-C ends it)"
+        emit(value, as_json, lambda: console.print(text, soft_wrap=True))
         process.wait()
 
 

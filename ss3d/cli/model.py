@@ -62,9 +62,10 @@ def export(
 ) -> None:
     """Write a network as one ONNX file: pictures (B, 3, S, S) in [0, 1] to clouds (B, N, 3).
 
-    Pictures are squares over the background that training saw, cut as `ss3d predict` cuts them.
-    The file is kept only if ONNX Runtime gives the network's clouds within 1e-4. Needs the extra
-    packages of `pip install 'ss3d[onnx]'`.
+    Pictures are squares over the background that training saw, cut as
+    `ss3d predict` cuts them. The file is kept only if ONNX Runtime gives the
+    network's clouds within 1e-4. Needs the extra packages of
+    `pip install 'ss3d[onnx]'`.
 
     Examples:
       ss3d model export models:/chairs@champion -o chairs.onnx

@@ -96,14 +96,16 @@ def predict(
 ) -> None:
     """Reconstruct the object in each image as a cloud: unit ball, canonical frame, y up.
 
-    Transparent pixels are background; so is what a mask leaves out. An image whose background is
-    not as in training is named with a warning. Folders are searched with all that they hold. An
-    image that cannot be read is named, the others are done, and the exit code is 3.
+    Transparent pixels are background; so is what a mask leaves out. An image
+    whose background is not as in training is named with a warning. Folders are
+    searched with all that they hold. An image that cannot be read is named, the
+    others are done, and the exit code is 3.
 
     Examples:
-      ss3d predict chair.png --model models:/chairs@champion -o chair.ply --picture chair-3d.png
-      ss3d predict photos --model paper/t00017 -o clouds --sheet clouds.png --viewer clouds.html
-      ss3d predict photos --mask masks --model runs/first -o clouds --format npy --json
+      ss3d predict chair.png --model models:/chairs@champion -o chair.ply
+      ss3d predict chair.png --model paper/t00017 -o chair.npy --picture 3d.png
+      ss3d predict photos --model runs/first -o clouds --viewer clouds.html
+      ss3d predict photos --mask masks --model runs/first -o clouds --sheet c.png
     """
     from ss3d.tracking.served_model import load_model
 

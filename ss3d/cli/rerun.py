@@ -55,13 +55,15 @@ def rerun(
 ) -> None:
     """Run one trial again in this process and compare it, epoch by epoch, with the original.
 
-    Before it starts it says what differs from then (code, data, versions, machine), whether bits
-    must repeat, how long the original took, and how much is to be read. The verdict is bitwise,
-    within tolerance (1 % of the last val/cd_l1, for other devices) or differs, with the first
-    difference. It is kept beside the trial in the store, where `ss3d show` lists it and the gates
+    Before it starts it says what differs from then (code, data, versions,
+    machine), whether bits must repeat, how long the original took, and how much
+    is to be read. The verdict is bitwise, within tolerance (1 % of the last
+    val/cd_l1, for other devices) or differs, with the first difference. It is
+    kept beside the trial in the store, where `ss3d show` lists it and the gates
     of `ss3d promote` find it. Ctrl-C leaves nothing behind.
 
-    With --set it is a what-if: no proof, but a run beside the original, in the store and in MLflow.
+    With --set it is a what-if: no proof, but a run beside the original, in the
+    store and in MLflow.
 
     Examples:
       ss3d rerun demo/t00003 --check

@@ -35,7 +35,12 @@ def decode_rgba(data: bytes, name: str, upright: bool = False) -> NDArray[np.uin
             check_header(image, name)
             turned = ImageOps.exif_transpose(image) if upright else image
             return np.asarray(turned.convert("RGBA"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError as error:  # its own text is about a buffer of ours
+        raise DataError(
+            f"{name}: not a readable image: got {len(data)} bytes of no format that is read, "
+            f"expected {', '.join(FORMATS)}"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{name}: not a readable image: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name}: too large an image: {error}") from error

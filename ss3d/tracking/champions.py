@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ss3d.errors import ConfigError, ServiceError
+from ss3d.errors import ServiceError
 from ss3d.settings import Settings
-from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.tracking.aliases import aliases_of, follow_ledger
 from ss3d.tracking.connection import mlflow_errors, open_client
-from ss3d.tracking.ledger import list_models, read_ledger
+from ss3d.tracking.ledger import known_ledger, list_models, read_ledger
 
 
 def champions(store: Store) -> list[dict[str, Any]]:
@@ -46,10 +45,7 @@ def history(store: Store, settings: Settings, model: str) -> dict[str, Any]:
         ConfigError: the name is not valid, or there is no such model.
         CheckpointError: the ledger is damaged.
     """
-    ledger = read_ledger(store, layout.check_model_name(model))
-    if ledger.head is None:
-        known = ", ".join(list_models(store)) or "none"
-        raise ConfigError(f"model {model!r}: was never promoted to; there are: {known}")
+    ledger, _ = known_ledger(store, model)
     ends = [entry.at for entry in ledger.entries[1:]]
     entries = [
         entry.model_dump(mode="json") | {"origin": entry.origin, "until": until}

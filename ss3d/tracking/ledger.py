@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ss3d.errors import CheckpointError, ConflictError, RefusedError
+from ss3d.errors import CheckpointError, ConfigError, ConflictError, RefusedError
 from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.trial.records import Record
@@ -103,6 +103,20 @@ def read_ledger(store: Store, model: str) -> Ledger:
         except (ValueError, CheckpointError) as error:
             raise CheckpointError(f"{key}: {error}") from error
     return Ledger(model, number, tuple(entries))
+
+
+def known_ledger(store: Store, model: str) -> tuple[Ledger, Entry]:
+    """Return the ledger of a model that was promoted to, and its last entry.
+
+    Raises:
+        ConfigError: the name is not valid, or there is no such model.
+        CheckpointError: an entry is damaged.
+    """
+    ledger = read_ledger(store, layout.check_model_name(model))
+    if (head := ledger.head) is None:
+        known = ", ".join(list_models(store)) or "none"
+        raise ConfigError(f"model {model!r}: was never promoted to; there are: {known}")
+    return ledger, head
 
 
 def append_entry(store: Store, ledger: Ledger, entry: Entry) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ss3d.errors import ConfigError, Ss3dError
 from ss3d.settings import Settings
 from ss3d.store import layout
-from ss3d.store.bundle import get_bundle
+from ss3d.store.bundle import bundle_exists, get_bundle
 from ss3d.store.opening import open_store
 from ss3d.tracking.connection import mlflow_errors, open_client
 from ss3d.tracking.packaging import WEIGHTS, network_directory
@@ -122,8 +122,14 @@ def _unknown(client: MlflowClient, name: str, what: str) -> Ss3dError:
 def _fetch(settings: Settings, study: str, trial: str) -> Path:
     """Return the best weights of a trial, copied from the store into the cache."""
     store = open_store(settings.store_address)
-    load_trial_record(store, study, trial)
+    record = load_trial_record(store, study, trial)
+    best = layout.trial(study, trial, "best")
+    if not bundle_exists(store, best) and record.state != "complete":
+        raise ConfigError(
+            f"trial {study}/{trial}: has no weights, for it is {record.state}; expected a complete "
+            f"trial, see `ss3d trials {study}`"
+        )
     target = settings.cache_dir / "models" / study / trial
     shutil.rmtree(target, ignore_errors=True)
-    get_bundle(store, layout.trial(study, trial, "best"), target)
+    get_bundle(store, best, target)
     return target

@@ -6,11 +6,10 @@ from typing import Any
 
 from ss3d.errors import RefusedError
 from ss3d.settings import Settings
-from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.tracking.aliases import follow_ledger, holds_version, show_entry
 from ss3d.tracking.connection import mlflow_errors, open_client
-from ss3d.tracking.ledger import Entry, Ledger, append_entry, read_ledger
+from ss3d.tracking.ledger import Entry, Ledger, append_entry, known_ledger
 
 
 def roll_back(store: Store, settings: Settings, model: str, reason: str = "") -> dict[str, Any]:
@@ -29,15 +28,12 @@ def roll_back(store: Store, settings: Settings, model: str, reason: str = "") ->
         `repaired`: what an earlier crash had left.
 
     Raises:
-        ConfigError: the name is not valid.
+        ConfigError: the name is not valid, or there is no such model.
         RefusedError: there is no previous version, it is gone from MLflow, or somebody else
             promoted or rolled back at the same time.
         ServiceError: MLflow does not answer.
     """
-    ledger = read_ledger(store, layout.check_model_name(model))
-    head = ledger.head
-    if head is None:
-        raise RefusedError(f"model {model}: was never promoted to; `ss3d registry` lists all")
+    ledger, head = known_ledger(store, model)
     client = open_client(settings)
     with mlflow_errors(settings):
         repaired = follow_ledger(store, client, model)

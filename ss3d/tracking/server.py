@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ss3d.errors import ConfigError, ServiceError
+from ss3d.errors import ConfigError, RefusedError, ServiceError
 from ss3d.settings import Settings
 from ss3d.tracking.connection import (
     ENVIRONMENT,
@@ -47,13 +47,14 @@ def serve_pages(settings: Settings, port: int) -> Iterator[tuple[str, subprocess
 
     Raises:
         ConfigError: tracking is a server already.
-        ServiceError: the server does not start, or the port is taken.
+        RefusedError: the port is taken.
+        ServiceError: the server does not start.
     """
     if not is_embedded(settings):
         address = shown_address(settings)
         raise ConfigError(f"ui: {address} is a server already; open it in a browser")
     make_database_folder(settings)
-    port = port or _free_port()
+    port = _bindable(port)
     environment = {**ENVIRONMENT, **os.environ}
     command = _command(settings, port)
     with subprocess.Popen(command, env=environment, stdout=_STANDARD_ERROR) as process:
@@ -109,10 +110,7 @@ def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServiceError(
-                f"MLflow's server at {address} ended with code {process.returncode}; is the port "
-                "taken? Try --port 0"
-            )
+            raise ServiceError(f"MLflow's server at {address} ended with code {process.returncode}")
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=2):
                 return
@@ -121,7 +119,14 @@ def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
     raise ServiceError(f"MLflow's server at {address} did not answer within {_START_S:.0f} s")
 
 
-def _free_port() -> int:
+def _bindable(port: int) -> int:
+    """Return the port, or a free one for 0; whoever had it would answer in our server's place."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise RefusedError(
+                f"{HOST}:{port}: {error.strerror}; choose another by --port, 0 takes a free one"
+            ) from error
         return int(probe.getsockname()[1])

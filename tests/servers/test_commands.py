@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import cluster.local.postgres
 from cluster.local.__main__ import app as stack_app
+from cluster.local.place import make_folder, open_place
 from cluster.local.s3 import STORE_BUCKET, client
 from ss3d.cli.main import run
 from ss3d.errors import ConfigError, ServiceError
@@ -27,6 +28,11 @@ def test_a_server_that_was_killed_comes_back_with_its_data(local_stack: LocalSta
     told = local_stack.up()
     assert told.count("runs already") == 2
     assert s3.get_object(Bucket=STORE_BUCKET, Key="kept")["Body"].read() == b"through the crash"
+
+
+def test_git_does_not_know_the_folder_of_a_stack(tmp_path: Path) -> None:
+    place = open_place(make_folder(tmp_path / "stack"), ())
+    assert (place.folder / ".gitignore").read_text() == "*\n"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 import traceback
 from pathlib import Path
 
 import pytest
 from tracking_records import STUDY_SPEC
 
-from ss3d.errors import ConfigError, ServiceError
+from ss3d.errors import ConfigError, RefusedError, ServiceError
 from ss3d.settings import Settings
 from ss3d.store.directory import DirectoryStore
 from ss3d.tracking.connection import mlflow_errors, open_client, without_password
@@ -34,6 +35,14 @@ def test_an_error_names_the_server_and_never_its_password(away: Settings) -> Non
     with pytest.raises(ConfigError, match="is a server already") as refused, serve_pages(away, 0):
         pass
     assert PASSWORD not in str(refused.value)
+
+
+def test_pages_are_not_shown_on_a_port_where_another_server_answers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = pytest.raises(RefusedError, match=f"127.0.0.1:{port}: .* in use; .* --port")
+        with refused, serve_pages(Settings(home=tmp_path), port):
+            pass
 
 
 def test_what_could_not_be_written_is_logged_without_the_password(

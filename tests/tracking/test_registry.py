@@ -114,6 +114,12 @@ def test_version_alias_trial_and_directory_name_the_same_weights(
     assert resolve_model(settings, str(network.parents[1])) == network  # MLflow's own folder
 
 
+def test_a_pruned_trial_has_no_weights_and_says_so(settings: Settings, put_trial: PutTrial) -> None:
+    put_trial(make_trial(0, "pruned"))
+    with pytest.raises(ConfigError, match="demo/t00000: has no weights, for it is pruned"):
+        resolve_model(settings, "demo/t00000")
+
+
 def test_a_directory_of_train_is_promoted(
     settings: Settings, store: DirectoryStore, tmp_path: Path
 ) -> None:
