@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cluster.local import s3
@@ -81,7 +81,7 @@ class Node:
     """
 
     num_ports = 1
-    passwords = ()
+    passwords: Sequence[str] = ()
     stop_signal = signal.SIGTERM
 
     def __init__(self, number: int) -> None:
@@ -129,7 +129,7 @@ def _alive(place: Place) -> set[str]:
     """Return the names of the nodes that the head knows and takes for alive."""
     with contextlib.suppress(OSError), socket.create_connection(_end(place), timeout=_ASK_S):
         os.environ.update({**ENVIRONMENT, **_access(place)})  # Ray reads it at its import
-        from ray._raylet import GcsClient
+        from ray._raylet import GcsClient  # pyrefly: ignore[missing-module-attribute]
         from ray.exceptions import RaySystemError, RpcError
 
         with contextlib.suppress(RpcError, RaySystemError):

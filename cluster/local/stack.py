@@ -62,8 +62,10 @@ def up(
     folder = make_folder(folder)
     with _alone(folder):
         known = find_place(folder) or Place(folder, {}, {})
-        wanted = {"nodes": nodes, "node_cpus": node_cpus}
-        asked = known._replace(**{key: n for key, n in wanted.items() if n is not None})
+        asked = known._replace(
+            nodes=known.nodes if nodes is None else nodes,
+            node_cpus=known.node_cpus if node_cpus is None else node_cpus,
+        )
         services = services_of(asked)
         for service in services_of(known)[: len(services) - 1 : -1]:
             stop(service, known)
