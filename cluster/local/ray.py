@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cluster.local import s3
 from cluster.local.place import HOST, Place, write_private
-from cluster.local.service import Launch
+from cluster.local.service import Launch, stop
 from ss3d.errors import ServiceError
 from ss3d.study.environment import ENVIRONMENT
 
@@ -47,7 +47,7 @@ class Head:
         return ""
 
     def launch(self, place: Place) -> Launch:
-        """Write the token and return how to start the head.
+        """Write the token and return how to start the head, which all nodes start after.
 
         Raises:
             ServiceError: the folder's name is too long for Ray's sockets.
@@ -58,6 +58,8 @@ class Head:
                 f"{sessions}: {len(str(sessions))} characters, and Ray's sockets there need a name "
                 f"of {_LONGEST} at most; take a folder nearer to the root"
             )
+        for number in range(1, place.nodes + 1):
+            stop(Node(number), place)  # another head's nodes do not come to this one
         write_private(_token(place), place.passwords["ray"])
         port = place.ports[self.name]
         options = {"--head": "", "--port": str(port), "--ray-client-server-port": str(port + 1)}

@@ -67,7 +67,7 @@ def up(
             node_cpus=known.node_cpus if node_cpus is None else node_cpus,
         )
         services = services_of(asked)
-        for service in services_of(known)[: len(services) - 1 : -1]:
+        for service in reversed(services_of(known)[len(services) :]):
             stop(service, known)
             yield service.name, "stopped"
         place = open_place(asked, services, first_port)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import grpc
@@ -18,11 +18,14 @@ from servers.local_stack import LocalStack, command, sourced
 
 from cluster.local.place import HOST, find_place
 from cluster.local.ray import Node
+from cluster.local.s3 import STORE_BUCKET
 from cluster.local.service import find_members
-from ss3d.settings import Settings
 from ss3d.store import layout
 from ss3d.store.opening import open_store
-from ss3d.trial.records import StudyRecord
+from ss3d.study.attempt import run_job
+from ss3d.study.job import Job, Place
+from ss3d.study.worker import Worker
+from ss3d.trial.records import EpochReport, TrialSpec
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -33,19 +36,6 @@ _TPE = 'name = "tpe"\nn_startup_trials = 2'
 _PRUNER = '[pruner]\nname = "asha"\nfirst_rung = 2\nreduction_factor = 2\n'
 INDEPENDENT = SPACE.replace(_TPE, 'name = "random"').replace(_PRUNER, "")
 """No trial depends on when another ends: three at once do what one after the other would."""
-
-
-@pytest.fixture
-def undisturbed(tmp_path: Path, data_folder: Path, migrated_database: Path) -> StudyRecord:
-    """The study on this machine alone, in a directory, one trial after the other."""
-    (tmp_path / "alone").mkdir()
-    chaos = ChaosStudy(tmp_path / "alone", data_folder, migrated_database, space=INDEPENDENT)
-    chaos.trials = TRIALS
-    try:
-        chaos.ends_with(chaos.start(), FAILED_TRIALS)
-        return chaos.record()
-    finally:
-        chaos.close()
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +97,6 @@ def test_every_node_is_asked(
 
 
 def test_a_node_joins_and_a_node_dies(
-    undisturbed: StudyRecord,
     cluster: LocalStack,
     stack_access: LocalStack,
     tmp_path: Path,
@@ -117,8 +106,8 @@ def test_a_node_joins_and_a_node_dies(
     (tmp_path / "nodes").mkdir()
     chaos = ChaosStudy(tmp_path / "nodes", data_folder, migrated_database, space=INDEPENDENT)
     chaos.trials, chaos.slots = TRIALS, 3
-    tracking, store = cluster.environment["SS3D_TRACKING"], cluster.environment["SS3D_STORE"]
-    chaos.settings = Settings(home=chaos.settings.home, store=store, tracking=tracking)
+    own = {"store": f"s3://{STORE_BUCKET}/nodes", "tracking": cluster.environment["SS3D_TRACKING"]}
+    chaos.settings = chaos.settings.model_copy(update=own)
     try:
         driver = chaos.start(**cluster.environment)
         chaos.wait_for(lambda: num_open(chaos) == chaos.slots, driver)
@@ -129,10 +118,30 @@ def test_a_node_joins_and_a_node_dies(
         chaos.wait_for(lambda: trains(cluster, 4), driver)
         assert driver.poll() is None, "the node that joined had nothing to do"
         chaos.ends_with(driver, FAILED_TRIALS)
-        check_aftermath(chaos, undisturbed)
+        record = chaos.record()
+        check_aftermath(chaos, record)
         assert num_begun_again(chaos) <= 1
+        alone = Worker(Place(NAME, *map(str, (tmp_path / "alone", data_folder, tmp_path)), False))
+        for trial in record.trials:
+            assert curve(trial.reports) == train_alone(alone, trial.spec)
+        alone.uploader.close(10)
     finally:
         chaos.close()
+
+
+def train_alone(worker: Worker, spec: TrialSpec) -> list[tuple[object, ...]]:
+    """Return the curve of a trial in another store, where nothing disturbs it and Ray is not."""
+    worker.store.put_new(layout.trial(NAME, spec.trial, "spec.json"), spec.to_json())
+    jobs = [Job("trial", spec.trial, spec.pretrain_key)]
+    if worker.store.get(layout.pretrain(spec.pretrain_key, "manifest.json")) is None:
+        jobs.insert(0, Job("pretrain", spec.trial, spec.pretrain_key))
+    *_, told = [list(run_job(worker, job)) for job in jobs]
+    return curve([report for progress in told for report in progress.reports])
+
+
+def curve(reports: Iterable[EpochReport]) -> list[tuple[object, ...]]:
+    """Return all of a trial's epochs that must repeat bit for bit."""
+    return [(r.phase, r.epoch, r.step, r.metrics, r.digest) for r in reports]
 
 
 def num_open(chaos: ChaosStudy) -> int:
