@@ -129,7 +129,8 @@ def _launch(place: Place, name: str, own: Mapping[str, str]) -> Launch:
 
 def _alive(place: Place) -> set[str]:
     """Return the names of the nodes that the head knows and takes for alive."""
-    with contextlib.suppress(OSError), socket.create_connection(_end(place), timeout=_ASK_S):
+    end = HOST, place.ports[Head.name]
+    with contextlib.suppress(OSError), socket.create_connection(end, timeout=_ASK_S):
         os.environ.update({**ENVIRONMENT, **_access(place)})  # Ray reads it at its import
         from ray._raylet import GcsClient  # pyrefly: ignore[missing-module-attribute]
         from ray.exceptions import RaySystemError, RpcError
@@ -150,7 +151,3 @@ def _token(place: Place) -> Path:
 
 def _address(place: Place) -> str:
     return f"{HOST}:{place.ports[Head.name]}"
-
-
-def _end(place: Place) -> tuple[str, int]:
-    return HOST, place.ports[Head.name]
