@@ -34,7 +34,7 @@ FAILED_TRIALS = 6
 """Exit code of a search with trials that failed: some of the study diverge."""
 _TPE = 'name = "tpe"\nn_startup_trials = 2'
 _PRUNER = '[pruner]\nname = "asha"\nfirst_rung = 2\nreduction_factor = 2\n'
-INDEPENDENT = SPACE.replace(_TPE, 'name = "random"').replace(_PRUNER, "")
+INDEPENDENT = SPACE.replace(_TPE, 'name = "random"').replace(_PRUNER, '[pruner]\nname = "none"\n')
 """No trial depends on when another ends: three at once do what one after the other would."""
 
 
@@ -59,9 +59,11 @@ def test_ray_answers_nobody_without_the_token(cluster: LocalStack) -> None:
         ports["ray-1"]: "NodeManagerService/GetNodeStats",
     }
     for port, method in doors.items():
-        assert ask(port, method, cluster.place.passwords["ray"]) == StatusCode.OK, method
-        for token in ("", "wrong"):
-            assert ask(port, method, token) == StatusCode.UNAUTHENTICATED, (method, token)
+        own = cluster.place.passwords["ray"]
+        is_refused = [
+            ask(port, method, token) == StatusCode.UNAUTHENTICATED for token in (own, "", "wrong")
+        ]
+        assert is_refused == [False, True, True], method
 
 
 def ask(port: int, method: str, token: str) -> StatusCode:
@@ -110,9 +112,9 @@ def test_a_node_joins_and_a_node_dies(
     chaos.settings = chaos.settings.model_copy(update=own)
     try:
         driver = chaos.start(**cluster.environment)
-        chaos.wait_for(lambda: num_open(chaos) == chaos.slots, driver)
+        chaos.wait_for(lambda: attempts(chaos.store, "pretrains"), driver)
         command("up", cluster.place.folder, "--nodes", "4")
-        chaos.wait_for(lambda: trains(cluster, 2) and num_open(chaos) == chaos.slots, driver)
+        chaos.wait_for(lambda: trains(cluster, 2) and num_open(chaos) >= chaos.slots, driver)
         chaos.note()
         cluster.kill("ray-2")
         chaos.wait_for(lambda: trains(cluster, 4), driver)
@@ -145,7 +147,7 @@ def curve(reports: Iterable[EpochReport]) -> list[tuple[object, ...]]:
 
 
 def num_open(chaos: ChaosStudy) -> int:
-    """Return how many trials were begun and have no result yet."""
+    """Return how many trials were begun and have no result; it is written soon after their end."""
     keys = list(chaos.store.list(layout.study(NAME, "trials") + "/"))
     begun = {key.split("/")[3] for key in keys if "/attempts/" in key}
     return len(begun - {key.split("/")[3] for key in keys if key.endswith("/result.json")})
