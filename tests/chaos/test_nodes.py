@@ -34,8 +34,12 @@ FAILED_TRIALS = 6
 """Exit code of a search with trials that failed: some of the study diverge."""
 _TPE = 'name = "tpe"\nn_startup_trials = 2'
 _PRUNER = '[pruner]\nname = "asha"\nfirst_rung = 2\nreduction_factor = 2\n'
-INDEPENDENT = SPACE.replace(_TPE, 'name = "random"').replace(_PRUNER, '[pruner]\nname = "none"\n')
-"""No trial depends on when another ends: three at once do what one after the other would."""
+INDEPENDENT = (
+    SPACE.replace(_TPE, 'name = "random"')
+    .replace(_PRUNER, '[pruner]\nname = "none"\n')
+    .replace("semi.epochs = 6", "semi.epochs = 14")
+)
+"""No trial depends on when another ends, and all together last longer than a node needs to join."""
 
 
 @pytest.fixture(scope="module")
