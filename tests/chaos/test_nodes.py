@@ -37,6 +37,7 @@ _PRUNER = '[pruner]\nname = "asha"\nfirst_rung = 2\nreduction_factor = 2\n'
 INDEPENDENT = (
     SPACE.replace(_TPE, 'name = "random"')
     .replace(_PRUNER, '[pruner]\nname = "none"\n')
+    .replace("semi.steps = 6", "semi.steps = 14")
     .replace("semi.epochs = 6", "semi.epochs = 14")
 )
 """No trial depends on when another ends, and all together last longer than a node needs to join."""
