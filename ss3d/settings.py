@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ss3d.errors import ConfigError
 
+CACHE_VARIABLE = "SS3D_CACHE"
 _VARIABLES = {
     "home": "SS3D_HOME",
     "store": "SS3D_STORE",
     "tracking": "SS3D_TRACKING",
     "study_db": "SS3D_STUDY_DB",
     "ray_address": "SS3D_RAY_ADDRESS",
-    "cache": "SS3D_CACHE",
+    "cache": CACHE_VARIABLE,
     "spool_gib": "SS3D_SPOOL_GIB",
     "lease_s": "SS3D_LEASE_S",
 }
@@ -42,7 +43,7 @@ class Settings(BaseModel):
     ray_address: str = ""
     """Ray cluster to join; default starts Ray in this machine."""
     cache: Path | None = None
-    """Folder of the decoded data sets; default `<home>/cache`."""
+    """Folder of the decoded data sets; default `<home>/cache`; other nodes may have their own."""
     spool_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     """GiB that may wait on a node for a store that is away, before training pauses."""
     lease_s: float = Field(default=30.0, gt=0)

@@ -25,8 +25,17 @@ def up(
     port: Annotated[
         int, typer.Option(min=0, max=55000, help="First port of a new stack; 0 takes free ones.")
     ] = 0,
+    nodes: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Nodes of a Ray cluster; 0 ends it.")
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPUs that each new node offers; default 1.")
+    ] = None,
 ) -> None:
     """Start S3, PostgreSQL and MLflow on loopback, with new passwords for a new folder.
+
+    With --nodes a Ray cluster too: a head and nodes that train, as on machines of their
+    own. A stack keeps its nodes; another number adds some or takes the last ones away.
 
     What runs already stays as it is, so after a crash the same command repairs. Ends
     with 4 if something is missing or does not start.
@@ -34,9 +43,10 @@ def up(
     Examples:
       cluster/local/up stack && source stack/env
       cluster/local/up stack --port 21000
+      cluster/local/up stack --nodes 3 --cpus 1
     """
     with errors.status("servers") as spinner:
-        for service, told in stack.up(folder, port):
+        for service, told in stack.up(folder, port, nodes, cpus):
             spinner.update(f"{service} …")
             if told != "starting":
                 console.print(f"{service:<10} {told}", highlight=False)

@@ -29,6 +29,10 @@ class Place(NamedTuple):
     folder: Path
     ports: Mapping[str, int]
     passwords: Mapping[str, str]
+    nodes: int = 0
+    """Nodes of the Ray cluster, which there is none of without."""
+    node_cpus: int = 1
+    """CPUs that each of them offers, whatever the machine has."""
 
     def of(self, service: str) -> Path:
         """Return the folder of a service, which only its processes work in."""
@@ -59,20 +63,20 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def open_place(folder: Path, services: Sequence[Service], first_port: int = 0) -> Place:
-    """Return what the folder says of its stack, made up and written for what it does not say.
+def open_place(place: Place, services: Sequence[Service], first_port: int = 0) -> Place:
+    """Return a stack's place, completed and written to its folder.
 
     Args:
-        folder: that `make_folder` returned.
+        place: what is known of it.
         services: of the stack.
         first_port: of those that have no ports yet; 0 takes free ones.
     """
-    place = find_place(folder) or Place(folder, {}, {})
     names = [name for service in services for name in service.passwords]
     passwords = {name: place.passwords.get(name) or secrets.token_hex(20) for name in names}
-    place = Place(folder, _with_ports(place.ports, services, first_port), passwords)
-    write_private(folder / _RECORD, json.dumps(place._asdict(), default=str, indent=2))
-    write_private(folder / ".gitignore", "*\n")  # passwords and data are not for a repository
+    ports = _with_ports(place.ports, services, first_port)
+    place = place._replace(ports=ports, passwords=passwords)
+    write_private(place.folder / _RECORD, json.dumps(place._asdict(), default=str, indent=2))
+    write_private(place.folder / ".gitignore", "*\n")  # passwords and data are not for a repository
     return place
 
 
@@ -82,7 +86,7 @@ def find_place(folder: Path) -> Place | None:
         record = json.loads((folder / _RECORD).read_text())
     except FileNotFoundError:
         return None
-    return Place(folder.resolve(), record["ports"], record["passwords"])
+    return Place(**record | {"folder": folder.resolve()})
 
 
 def write_private(path: Path, text: str) -> None:

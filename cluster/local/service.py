@@ -106,16 +106,16 @@ def is_running(service: Service, place: Place) -> bool:
 def find_members(service: Service, place: Place) -> list[psutil.Process]:
     """Return the living processes of a service, its leader first.
 
-    They are of the group that was started, and work in the service's folder: a number
-    that another program got since is not taken for it.
+    They are of the group or session that was started (PostgreSQL's have sessions of their
+    own, Ray's workers groups), and work in the service's folder: a number that another
+    program got since is not taken for it.
     """
     leader = _leader(service, place)
     found = []
     for process in psutil.process_iter() if leader else ():
         try:
-            is_member = os.getpgid(process.pid) == leader and Path(process.cwd()).is_relative_to(
-                place.of(service.name)
-            )
+            is_started = leader in (os.getpgid(process.pid), os.getsid(process.pid))
+            is_member = is_started and Path(process.cwd()).is_relative_to(place.of(service.name))
         except (ProcessLookupError, psutil.Error):
             continue  # it ended, is a zombie, or is another user's
         if is_member:

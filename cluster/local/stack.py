@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from cluster.local.mlflow import Mlflow
 from cluster.local.place import LOCK, Place, find_place, make_folder, open_place, write_private
 from cluster.local.postgres import Postgres
+from cluster.local.ray import Head, Node
 from cluster.local.s3 import S3
 from cluster.local.service import Service, find_members, is_running, start, stop
 from ss3d.errors import ConfigError, RefusedError, ServiceError
@@ -31,12 +32,22 @@ class Standing(NamedTuple):
     processes: list[int]
 
 
-def up(folder: Path, first_port: int = 0) -> Iterator[tuple[str, str]]:
+def services_of(place: Place) -> tuple[Service, ...]:
+    """Return the services of a stack: Ray's head and nodes come last, if it has any."""
+    nodes = [Node(number) for number in range(1, place.nodes + 1)]
+    return (*SERVICES, Head(), *nodes) if nodes else SERVICES
+
+
+def up(
+    folder: Path, first_port: int = 0, nodes: int | None = None, node_cpus: int | None = None
+) -> Iterator[tuple[str, str]]:
     """Start what does not run, one service after the other; what runs stays as it is.
 
     Args:
         folder: of the stack; a new one gets ports and passwords of its own.
         first_port: of a new stack; 0 takes free ones.
+        nodes: of the Ray cluster; None leaves what the stack has, and 0 ends it.
+        node_cpus: that nodes which start now offer; None leaves what the stack has.
 
     Yields:
         A service and what is told of it: "starting", then how it went.
@@ -50,8 +61,17 @@ def up(folder: Path, first_port: int = 0) -> Iterator[tuple[str, str]]:
         raise ServiceError(lacking)
     folder = make_folder(folder)
     with _alone(folder):
-        place = open_place(folder, SERVICES, first_port)
-        for service in SERVICES:
+        known = find_place(folder) or Place(folder, {}, {})
+        asked = known._replace(
+            nodes=known.nodes if nodes is None else nodes,
+            node_cpus=known.node_cpus if node_cpus is None else node_cpus,
+        )
+        services = services_of(asked)
+        for service in reversed(services_of(known)[len(services) :]):
+            stop(service, known)
+            yield service.name, "stopped"
+        place = open_place(asked, services, first_port)
+        for service in services:
             yield service.name, "starting"
             began = time.monotonic()
             is_new = start(service, place)
@@ -71,7 +91,7 @@ def down(folder: Path) -> Iterator[tuple[str, int]]:
     """
     place = _place(folder)
     with _alone(place.folder):
-        for service in reversed(SERVICES):
+        for service in reversed(services_of(place)):
             yield service.name, stop(service, place)
 
 
@@ -83,7 +103,7 @@ def status(folder: Path) -> list[Standing]:
     """
     place = _place(folder)
     standings = []
-    for service in SERVICES:
+    for service in services_of(place):
         state = "stopped"
         if is_running(service, place):
             state = "works" if service.is_ready(place) else "does not answer"
@@ -101,7 +121,7 @@ def _place(folder: Path) -> Place:
 
 def _exports(place: Place) -> str:
     """Return the file to source: what the users of all services need."""
-    values = {name: value for s in SERVICES for name, value in s.exports(place).items()}
+    values = {name: value for s in services_of(place) for name, value in s.exports(place).items()}
     lines = (f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
     return f"# source this; it has passwords\n{''.join(lines)}"
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ss3d.cli import (
     bench,
+    cluster,
     compare,
     confirm,
     cost,
@@ -48,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench.app, name="bench")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.add_typer(pretrains.app, name="pretrains")

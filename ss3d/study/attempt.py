@@ -193,8 +193,8 @@ class Attempt:
             patiently(lambda: self._put_config(config))
         if self.job.kind != "pretrain":
             return patiently(lambda: self._pretrained_state(spec.pretrain_key, config))
-        sha256, cache_dir = config.model.weights, Path(worker.place.cache_dir)
-        weights = cached_weights(worker.store, sha256, cache_dir) if sha256 else None
+        sha256 = config.model.weights
+        weights = cached_weights(worker.store, sha256, worker.cache_dir) if sha256 else None
         return new_state(config, weights, worker.device)
 
     def _pretrained_state(self, key: str, config: TrialConfig) -> TrialState:

@@ -36,6 +36,7 @@ class Place:
     store: str
     data: str
     cache_dir: str
+    """Of the driver; a node's own `SS3D_CACHE` goes before it."""
     use_gpu: bool
     spool_bytes: float = math.inf
     """That may wait on a node for their way into the store."""

@@ -43,7 +43,6 @@ def ray_session(settings: Settings, resources: Resources, slots: int | None) -> 
         ServiceError: Ray does not start, or the cluster does not answer.
         KeyboardInterrupt: SIGTERM came while Ray started.
     """
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
     folder = tempfile.mkdtemp(prefix="ss3d-ray-", dir="/tmp" if os.name == "posix" else None)
     try:
         if settings.ray_address:
@@ -65,7 +64,25 @@ def ray_session(settings: Settings, resources: Resources, slots: int | None) -> 
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def joined(address: str) -> Iterator[None]:
+    """Join a Ray cluster.
+
+    Args:
+        address: of the cluster.
+
+    Raises:
+        ServiceError: it does not answer.
+    """
+    try:
+        _init(address)
+        yield
+    finally:
+        ray.shutdown()
+
+
 def _init(address: str, **options: Any) -> None:
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         ray.init(address, log_to_driver=False, configure_logging=False, namespace="ss3d", **options)
     except Exception as error:  # of no closer type, when its processes take too long to start

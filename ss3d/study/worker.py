@@ -12,6 +12,7 @@ from ss3d.config import fingerprint
 from ss3d.data.dataset import open_dataset
 from ss3d.data.loader import TrialData, load_data
 from ss3d.errors import DataError
+from ss3d.settings import CACHE_VARIABLE
 from ss3d.store.opening import open_store
 from ss3d.study.job import Place
 from ss3d.study.spool import Spool
@@ -20,6 +21,15 @@ from ss3d.trial.records import TrialSpec
 
 _KEPT_DATA = 4
 """Data configurations that a worker keeps mapped."""
+
+
+def node_cache(drivers: str) -> Path:
+    """Return the cache folder of this node: its own `SS3D_CACHE`, or where the driver has its own.
+
+    Args:
+        drivers: the driver's cache folder.
+    """
+    return Path(os.environ.get(CACHE_VARIABLE) or drivers).resolve()
 
 
 class Worker:
@@ -31,8 +41,9 @@ class Worker:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self.cache_dir = node_cache(place.cache_dir)
         self.store = open_store(place.store)
-        self.spool = Spool(Path(place.cache_dir), place.store, place.spool_bytes)
+        self.spool = Spool(self.cache_dir, place.store, place.spool_bytes)
         self.uploader = Uploader(self.spool, self.store)
         self.device = torch.device("cuda" if place.use_gpu else "cpu")
         self._data: dict[str, TrialData] = {}
@@ -53,8 +64,7 @@ class Worker:
                 )
             while len(self._data) >= _KEPT_DATA:
                 del self._data[next(iter(self._data))]
-            cache_dir = Path(self.place.cache_dir)
-            self._data[key] = load_data(dataset, spec.config.data, cache_dir, self.device)
+            self._data[key] = load_data(dataset, spec.config.data, self.cache_dir, self.device)
         return self._data[key]
 
     def scratch(self) -> tempfile.TemporaryDirectory[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chaos_study import NAME, TRIALS, ChaosStudy, attempts, pretrain_keys
+from chaos_study import NAME, ChaosStudy, attempts, pretrain_keys
 
 from ss3d.cli.doctor import compare
 from ss3d.store import layout
@@ -17,7 +17,7 @@ def check_aftermath(chaos: ChaosStudy, undisturbed: StudyRecord) -> None:
     """Prove that nothing is lost, nothing is there twice, and all results are as they should be."""
     record = chaos.record()
     assert [trial.spec.trial for trial in record.trials] == [
-        layout.trial_id(number) for number in range(TRIALS)
+        layout.trial_id(number) for number in range(chaos.trials)
     ]
     assert all(trial.result for trial in record.trials)
     for trial, expected in zip(record.trials, undisturbed.trials, strict=True):

@@ -15,7 +15,7 @@ import pytest
 from cluster.local.place import Place, find_place
 from cluster.local.postgres import DATABASES, connect
 from cluster.local.service import find_members
-from cluster.local.stack import SERVICES
+from cluster.local.stack import SERVICES, services_of
 
 _COMMANDS = Path(__file__).parents[2] / "cluster" / "local"
 _SEEDED = ("alembic_version", "alembic_version_auth", "workspaces", "users")
@@ -39,7 +39,8 @@ class LocalStack(NamedTuple):
 
     def kill(self, service: str) -> None:
         """Kill a server that runs, as a crash would."""
-        (found,) = (known for known in SERVICES if known.name == service)
+        place = find_place(self.place.folder) or self.place
+        (found,) = (known for known in services_of(place) if known.name == service)
         for process in find_members(found, self.place):
             process.send_signal(signal.SIGKILL)
 
@@ -79,7 +80,7 @@ def local_stack() -> Iterator[LocalStack]:
         command("up", folder)
         place = find_place(folder)
         assert place is not None
-        stack = LocalStack(place, _sourced(folder / "env"))
+        stack = LocalStack(place, sourced(folder / "env"))
         yield stack
         for service in ("s3", "mlflow"):  # in order it takes 20 seconds, and nobody needs the data
             stack.kill(service)
@@ -101,7 +102,7 @@ def stack_access(local_stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Lo
     return local_stack
 
 
-def _sourced(env: Path) -> dict[str, str]:
+def sourced(env: Path) -> dict[str, str]:
     """Return what a shell exports after it has sourced a file."""
     shell = ["env", "-i", "bash", "-c", f"source '{env}' && env -0"]
     printed = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
