@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 
 from ss3d.cli.main import run
+from ss3d.study.environment import prepare_environment
 from ss3d.study.job import Place
-from ss3d.study.nodes import judge, versions_here
 from ss3d.study.worker import Worker
 
 NOW = 1000.0
 
 
-def seen(**changes: Any) -> dict[str, Any]:
-    """Return what a node like this machine answers, but for some changes."""
+@pytest.fixture
+def nodes(tmp_path: Path) -> ModuleType:
+    prepare_environment(tmp_path)  # before Ray is imported
+    from ss3d.study import nodes
+
+    return nodes
+
+
+def test_a_node_like_this_machine_is_fit(nodes: ModuleType) -> None:
     found = {"store": (True, "2 ms"), "data": (True, "aa"), "cache": (True, "90 GiB free")}
-    return {"versions": versions_here(), "time": NOW, "found": found, **changes}
+    seen = {"versions": nodes.versions_here(), "time": NOW, "found": found}
+    assert [(f.probe, f.outcome) for f in nodes.judge(seen, NOW, "aa")] == [
+        (probe, "ok") for probe in ("versions", "clock", "store", "data", "cache")
+    ]
 
 
-def failed(answer: dict[str, Any]) -> dict[str, str]:
-    return {f.probe: f.detail for f in judge(answer, NOW, "aa") if f.outcome == "failed"}
-
-
-def test_a_node_like_this_machine_is_fit() -> None:
-    assert failed(seen()) == {}
-    assert [finding.probe for finding in judge(seen(), NOW, "aa")] == [
-        "versions", "clock", "store", "data", "cache"
-    ]  # fmt: skip
-
-
-def test_another_version_another_clock_other_data_and_no_store_are_told() -> None:
-    there = versions_here() | {"torch": "1.0"}
+def test_another_version_another_clock_other_data_and_no_store_are_told(nodes: ModuleType) -> None:
+    here = nodes.versions_here()
     away = {"store": (False, "403"), "data": (True, "bb"), "cache": None}
-    told = failed(seen(versions=there, time=NOW - 31, found=away))
+    seen = {"versions": here | {"torch": "1.0"}, "time": NOW - 31, "found": away}
+    told = {f.probe: f.detail for f in nodes.judge(seen, NOW, "aa") if f.outcome == "failed"}
     assert set(told) == {"versions", "clock", "store", "data"}
-    assert told["versions"] == f"torch 1.0, here {versions_here()['torch']}"
+    assert told["versions"] == f"torch 1.0, here {here['torch']}"
     assert told["clock"].startswith("-31.0 s")
     assert told["store"] == "403"
     assert told["data"] == "got data bb…, here aa…"
