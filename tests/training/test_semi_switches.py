@@ -62,7 +62,7 @@ def changed(before, after):
         ({"ema_decay": 0.5}, set()),
         ({"ema_warmup": 10}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(value if isinstance(value, dict) else sorted(value)),
 )
 def test_a_switch_changes_its_own_terms_only(changes, terms, networks, quick_config, tiny_data):
     plain = terms_of(networks, quick_config, tiny_data)
