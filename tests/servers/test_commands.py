@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import cluster.local.postgres
 from cluster.local.__main__ import app as stack_app
-from cluster.local.place import make_folder, open_place
+from cluster.local.place import Place, make_folder, open_place
 from cluster.local.s3 import STORE_BUCKET, client
 from ss3d.cli.main import run
 from ss3d.errors import ConfigError, ServiceError
@@ -31,7 +31,7 @@ def test_a_server_that_was_killed_comes_back_with_its_data(local_stack: LocalSta
 
 
 def test_git_does_not_know_the_folder_of_a_stack(tmp_path: Path) -> None:
-    place = open_place(make_folder(tmp_path / "stack"), ())
+    place = open_place(Place(make_folder(tmp_path / "stack"), {}, {}), ())
     assert (place.folder / ".gitignore").read_text() == "*\n"
 
 
