@@ -21,8 +21,9 @@ lint: $(STAMP)
 	$(VENV)/bin/pyrefly check
 
 # What starts Ray uses all cores by itself, and processes that die are timed: one after another.
+# The others share the cores, with one thread each.
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest -m "not gpu and not cluster" --numprocesses $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not gpu and not cluster" --numprocesses $(WORKERS) --dist loadfile
 	$(VENV)/bin/python -m pytest -m "cluster and not gpu"
 
 # The whole kill matrix, with a table at the end: an hour or more. CI runs a few of its cases.
