@@ -18,7 +18,11 @@ from cluster.local.place import HOST, find_place
 from ss3d.store import layout
 from ss3d.store.opening import open_store
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.environ.get("SS3D_CHAOS") != "all", reason="part of `make chaos`"),
+]
 
 
 @pytest.fixture(scope="module")
