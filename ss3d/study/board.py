@@ -138,14 +138,18 @@ class Board:
     def is_exhausted(self) -> bool:
         """Return whether no job will ever come again."""
         with self.changed:
-            spent = self.spent()
-            has_job = any(True for _ in self.jobs())
-            return not (self.live or has_job or self._backlog.may_propose(spent))
+            if self.live or any(True for _ in self.jobs()):
+                return False
+            return not self._backlog.may_propose(self.spent())
 
     def spent(self) -> Spent:
-        """Return what the study used of its budget, with what running jobs will still need."""
+        """Return what the study used of its budget, with what running jobs will still need.
+
+        Running jobs are left out if no hours are limited: hundreds of them are slow to look at.
+        """
         with self.changed:
-            return self._ledger.spent([self._work(job) for job in self.live.values()])
+            running = self.live.values() if self.space.budget.is_timed else ()
+            return self._ledger.spent([self._work(job) for job in running])
 
     def device_hours(self) -> float:
         """Return what was trained so far."""

@@ -171,6 +171,11 @@ class Budget(Table):
     target: Annotated[float | None, Field(allow_inf_nan=False)] = None
     plateau: Annotated[int | None, Field(ge=1)] = None
 
+    @property
+    def is_timed(self) -> bool:
+        """Return whether hours of any kind are limited."""
+        return self.hours is not None or self.device_hours is not None
+
 
 class Resources(Table):
     """`[resources]`: what one trial occupies, and how many run at once."""
