@@ -6,6 +6,7 @@ share its cores, waiting needs none. The second is a simulated study with the re
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -167,6 +168,8 @@ def measure_load(
         bound_s: seconds that a result costs at most.
     """
     study, space = synthetic_study(num_trials), synthetic_space()
+    reports = [report for trial in study.trials for report in trial.reports]
+    mean_s = statistics.mean(report.system["epoch_s"] for report in reports)
     loads = []
     for number in gpus:
         simulation = Simulation(study, space, num_trials, number, InOrder(study.trials))
@@ -174,7 +177,7 @@ def measure_load(
         outcome = simulation.run(plugins)
         samples = plugins.samples
         results = len(samples["on_trial_result"]) + len(samples["on_trial_complete"])
-        seconds = outcome.makespan_s * epoch_s * results / sum(outcome.seconds.values())
+        seconds = outcome.makespan_s * epoch_s / mean_s
         ours_s = sum(sum(each) for each in samples.values())
         loads.append(Load(number, results, results / seconds, ours_s, seconds / 3600, bound_s))
     return loads
