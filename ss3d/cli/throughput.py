@@ -49,7 +49,7 @@ def tracking(
 
     Examples:
       ss3d bench tracking
-      ss3d bench tracking --trials 50 --searches 0 --tracking http://mlflow:5000 --json
+      ss3d bench tracking --searches 0 --tracking http://mlflow:5000 --json
     """
     from ss3d.study.environment import prepare_environment
     from ss3d.tracking.connection import prepare_environment as prepare_mlflow
