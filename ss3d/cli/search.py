@@ -57,7 +57,7 @@ def search(
 
     Examples:
       ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
-      ss3d search search_spaces/quickstart.toml --data data/demo --name more --warm-from quickstart
+      ss3d search search_spaces/small.toml --data data/demo --warm-from earlier
     """
     from ss3d.study.definition import Request
 

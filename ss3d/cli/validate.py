@@ -68,7 +68,7 @@ def validate(
 
     Examples:
       ss3d validate search_spaces/paper.toml
-      ss3d validate search_spaces/quickstart.toml --data data/demo --probe --slots 2
+      ss3d validate search_spaces/quickstart.toml --data demo --probe --slots 2
     """
     from ss3d.study.planned import plan
     from ss3d.study.sharing import count_shared, keyed_ranges
