@@ -169,15 +169,15 @@ def _gates(path: Path | None) -> Gates:
 def _draw(store: Store, proposal: Proposal, path: Path) -> None:
     from ss3d.report.challenge_picture import draw_challenge
     from ss3d.report.previews import read_previews
-    from ss3d.store import layout
     from ss3d.store.bundle import bundle_exists, get_bundle
+    from ss3d.trial.history import trial_export
 
     found, head = proposal.challenge, proposal.ledger.head
     assert found is not None
     assert head is not None
     with tempfile.TemporaryDirectory(prefix="ss3d-champion-") as folder:
         champion = None
-        prefix = layout.trial(head.study, head.trial, "best") if head.study else ""
+        prefix = trial_export(store, head.study, head.trial) if head.study else ""
         if prefix and bundle_exists(store, prefix):
             get_bundle(store, prefix, Path(folder))
             champion = read_previews(Path(folder))

@@ -6,6 +6,7 @@ Knows the store and the trial, but not Ray.
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -75,7 +76,7 @@ def _begin(worker: Worker, job: Job) -> int:
     """Record where and with what an attempt runs; return its number."""
     folder = job_key(worker.place.study, job, "attempts")
     facts = {"schema": SCHEMA, "study": worker.place.study}
-    facts |= {"machine": machine(), "versions": versions()}
+    facts |= {"machine": machine(), "versions": versions(), "process": os.getpid()}
     data = canonical_json(facts | {"started_at": time.time()}).encode()
 
     def put() -> int:
@@ -246,7 +247,7 @@ class Attempt:
         except SafetensorError as error:
             raise ServiceError(f"cannot write {files}: {error}") from error
         if self.job.kind == "trial":
-            self._submit(files, "bundle", "best")
+            self._submit(files, "bundle", "best", f"a{self.number}")
             name = layout.epoch_name(self.number, state.epoch)
             self._submit_reports(state, "epochs", f"{name}.json", is_final=True)
             return

@@ -19,13 +19,19 @@ from ss3d.errors import CheckpointError, ServiceError
 from ss3d.store import layout
 from ss3d.store.bundle import read_manifest
 from ss3d.store.directory import DirectoryStore
-from ss3d.store.protocol import Blob
+from ss3d.store.protocol import Blob, Store
 from ss3d.study.attempt import run_job
 from ss3d.study.job import Job, Place, Progress
 from ss3d.study.spool import waiting_in
 from ss3d.study.uploader import Uploader
 from ss3d.study.worker import Worker
-from ss3d.trial.history import load_shared_record, read_reports, shared_export, why_failed
+from ss3d.trial.history import (
+    load_shared_record,
+    read_reports,
+    shared_export,
+    trial_export,
+    why_failed,
+)
 from ss3d.trial.records import TrialResult, TrialSpec
 
 KEY = "ab" * 32
@@ -107,7 +113,7 @@ def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worke
     assert (trial.is_done, trial.failure, trial.attempt) == (True, "", 1)
     assert shared_export(worker.store, "pretrain", KEY) == layout.pretrain(KEY, "checkpoint", "a1")
     assert read_manifest(worker.store, layout.pretrain(KEY, "checkpoint", "a1"))
-    assert read_manifest(worker.store, layout.trial("s", "t00000", "best"))
+    assert read_manifest(worker.store, layout.export("s", "t00000", 1))
     load = trial.reports[-1].system
     assert 0 <= load["cpu_utilization_percentage"] <= 100
     assert 0 < load["system_memory_usage_percentage"] <= 100
@@ -117,6 +123,49 @@ def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worke
     shared = worker.store.get(config)
     assert shared is not None
     assert shared.data == b"{}"
+
+
+@pytest.mark.usefixtures("sealed")
+def test_an_attempt_that_was_given_up_and_ends_later_touches_no_file_of_the_other(
+    worker: Worker, tmp_path: Path
+) -> None:
+    run(worker, PRETRAIN)
+    late = run_job(worker, TRIAL)
+    next(late)  # its node is cut off now
+    other = Worker(replace(worker.place, cache_dir=str(tmp_path / "other")))
+    end = run(other, TRIAL)[-1]
+    other.uploader.close(5)
+    assert (end.attempt, end.is_done) == (2, True)
+    put_result(worker.store, end)
+    export = trial_export(worker.store, "s", "t00000")
+    assert export == layout.export("s", "t00000", 2)
+    checkpoints = layout.trial("s", "t00000", "checkpoints")
+    before = {path: path.stat().st_mtime_ns for path in files_of(worker.store, export, checkpoints)}
+    assert [progress.is_done for progress in late] == [True]
+    assert read_manifest(worker.store, layout.export("s", "t00000", 1))
+    assert trial_export(worker.store, "s", "t00000") == export
+    after = {path: path.stat().st_mtime_ns for path in before}
+    assert after == before
+
+
+def put_result(store: Store, end: Progress) -> None:
+    """Write a result as the driver does at a trial's end."""
+    result = TrialResult(
+        study="s",
+        trial="t00000",
+        state="complete",
+        values={},
+        reports=end.reports,
+        seconds=0.0,
+        attempt=end.attempt,
+        reason="",
+        finished_at=0.0,
+    )
+    store.put_new(layout.trial("s", "t00000", "result.json"), result.to_json())
+
+
+def files_of(store: Store, *prefixes: str) -> list[Path]:
+    return [Path(store.address) / key for prefix in prefixes for key in store.list(f"{prefix}/")]
 
 
 @pytest.mark.usefixtures("sealed")
