@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import typer
+from rich.text import Text
 
 from ss3d.cli.output import console, emit, errors
 from ss3d.errors import ConfigError, RefusedError, ServiceError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ss3d.study.job_server import JobServer, Outcome
 
 _INTERRUPTED = 130
+_OPEN = "note: the token and the code travel unencrypted; a tunnel to http://127.0.0.1 hides them"
 
 
 def submit_search(
@@ -46,8 +48,11 @@ def submit_search(
     for option, address in {"--store": store, "--data": request.data}.items():
         if address and not is_shared:
             _check_reachable(option, address)
+    from ss3d.study.environment import is_loopback
     from ss3d.study.job_server import JobServer
 
+    if url.startswith("http://") and not is_loopback(url, {}):
+        errors.print(Text(_OPEN, style="yellow"))
     server = JobServer(url, settings.home)
     job = server.find(study, store)
     if job and not request.resume:
