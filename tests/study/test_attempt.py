@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,7 @@ from ss3d.trial.history import (
     trial_export,
     why_failed,
 )
+from ss3d.trial.log import Line, read_lines, tracebacks
 from ss3d.trial.records import TrialResult, TrialSpec
 
 KEY = "ab" * 32
@@ -214,9 +217,8 @@ def test_the_log_of_a_failure_is_in_the_store_before_the_failure_is_told(
     assert (told.is_done, told.attempt) == (True, 1)
     assert told.failure == "studies/s/trials/t00000/spec.json is not in the store"
     folder = "studies/s/trials/t00000" if job is TRIAL else f"pretrains/ab/{KEY}"
-    log = worker.store.get(f"{folder}/log/a1.txt")
-    assert log is not None
-    assert CheckpointError.__name__ in log.data.decode()
+    (where,) = tracebacks(worker.store, folder).values()
+    assert CheckpointError.__name__ in where
 
 
 def test_only_what_anybody_would_see_again_is_remembered_of_a_key(
@@ -340,11 +342,65 @@ def test_a_failed_trial_shows_the_log_of_the_pretraining_it_waited_for(
     worker.store.put_new(layout.trial("s", "t00001", "result.json"), result.to_json())
     logs = {trial: show_log(worker, trial) for trial in ("t00000", "t00001")}
     assert logs["t00000"] == {}  # it did not fail
-    assert list(logs["t00001"]) == ["pretrain/a1.txt"]
-    assert "DataError" in logs["t00001"]["pretrain/a1.txt"]
+    assert list(logs["t00001"]) == ["pretrain/a1"]
+    assert "DataError" in logs["t00001"]["pretrain/a1"]
 
 
 def show_log(worker: Worker, trial: str) -> dict[str, str]:
     shown = CliRunner().invoke(app, ["show", f"s/{trial}", "--store", worker.place.store, "--json"])
     assert shown.exit_code == 0, shown.output
     return json.loads(shown.stdout)["log"]
+
+
+def log_of(worker: Worker, folder: str, attempt: int = 1) -> list[Line]:
+    return read_lines(worker.store, f"{folder}/log/{layout.attempt_log(attempt)}")
+
+
+@pytest.mark.usefixtures("sealed")
+def test_an_attempt_tells_how_it_went(worker: Worker) -> None:
+    run(worker, PRETRAIN)
+    reports = [report for progress in run(worker, TRIAL) for report in progress.reports]
+    begun, start, *epochs, end = log_of(worker, layout.trial("s", "t00000"))
+    assert begun["machine"]["host"] in begun["message"]
+    assert "torch" in begun["versions"]
+    assert start["message"] == f"starts with the pretrained state {KEY[:12]}"
+    assert [line["val/cd_l1"] for line in epochs] == [r.metrics["val/cd_l1"] for r in reports]
+    assert end["message"].startswith("complete")
+    for line in (begun, start, *epochs, end):
+        assert (line["study"], line["trial"], line["attempt"]) == ("s", "t00000", 1)
+        assert (line["level"], "pretrain" in line) == ("info", False)
+    shared = log_of(worker, layout.pretrain(KEY))
+    assert {(line["trial"], line["pretrain"]) for line in shared} == {("t00000", KEY[:12])}
+    assert [line["phase"] for line in shared if "phase" in line] == ["pretrain"] * 2
+
+
+@pytest.mark.usefixtures("sealed")
+def test_an_attempt_that_is_stopped_or_goes_on_says_so(worker: Worker) -> None:
+    run(worker, PRETRAIN)
+    begun = run_job(worker, TRIAL)
+    next(begun)
+    begun.close()
+    worker.uploader.flush(f"s.{TRIAL.name}")
+    run(worker, TRIAL)
+    folder = layout.trial("s", "t00000")
+    assert log_of(worker, folder)[-1]["message"].startswith("ends: the driver")
+    assert log_of(worker, folder, 2)[1]["message"] == "goes on from checkpoint a1-000000"
+    assert tracebacks(worker.store, folder) == {}
+
+
+@pytest.mark.usefixtures("sealed")
+def test_warnings_are_in_the_log_and_secrets_are_not(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY_TOKEN", 'a "quoted" secret')
+    run(worker, PRETRAIN)
+    going = run_job(worker, TRIAL)
+    next(going)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn('http://me:pass-word@host/ a "quoted" secret', UserWarning, stacklevel=1)
+    logging.getLogger("somewhere").warning("slow")
+    list(going)
+    told = [line for line in log_of(worker, layout.trial("s", "t00000")) if line["level"] != "info"]
+    assert told[0]["message"].splitlines()[0].endswith("UserWarning: http://***@host/ ***")
+    assert [line["message"] for line in told[1:]] == ["slow"]
