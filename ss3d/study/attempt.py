@@ -22,6 +22,7 @@ from ss3d.errors import (
     ConfigError,
     ConflictError,
     DivergedError,
+    OutcomeError,
     ServiceError,
     Ss3dError,
 )
@@ -34,6 +35,7 @@ from ss3d.study.worker import Worker
 from ss3d.trial.checkpoint import load_state, save_state
 from ss3d.trial.export import export_best, export_preview, preview_epochs
 from ss3d.trial.history import shared_export
+from ss3d.trial.memory import why_out_of_memory
 from ss3d.trial.records import SCHEMA, EpochReport, TrialSpec
 from ss3d.trial.run import run_trial
 from ss3d.trial.spec import machine, versions
@@ -58,17 +60,21 @@ def run_job(worker: Worker, job: Job) -> Iterator[Progress]:
     number = 0
     try:
         number = _begin(worker, job)
+        if job.killed:
+            raise OutcomeError(job.killed)
         yield from Attempt(worker, job, number).run()
-    except (ServiceError, OSError):
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this job's end, and is told
-        reason = str(error) if isinstance(error, Ss3dError) else repr(error)
+    except Exception as error:
+        lacking = why_out_of_memory(error)
+        if isinstance(error, (ServiceError, OSError)) and not lacking:
+            raise
+        reason = lacking or (str(error) if isinstance(error, Ss3dError) else repr(error))
         log.warning("%s failed: %s", job.name, reason)
         attempt = Attempt(worker, job, number)
         attempt.keep_log(traceback.format_exc())
         if job.kind != "trial" and isinstance(error, _BY_ITS_KEY):
             attempt.keep_failure(reason)
-        yield Progress(number, (), is_done=True, failure=reason)
+        is_too_large = bool(lacking or job.killed)
+        yield Progress(number, (), is_done=True, failure=reason, is_too_large=is_too_large)
 
 
 def _begin(worker: Worker, job: Job) -> int:

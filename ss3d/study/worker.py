@@ -17,6 +17,7 @@ from ss3d.store.opening import open_store
 from ss3d.study.job import Place
 from ss3d.study.spool import Spool
 from ss3d.study.uploader import Uploader
+from ss3d.trial.gpu_share import limit_memory
 from ss3d.trial.records import TrialSpec
 
 _KEPT_DATA = 4
@@ -45,7 +46,8 @@ class Worker:
         self.store = open_store(place.store)
         self.spool = Spool(self.cache_dir, place.store, place.spool_bytes)
         self.uploader = Uploader(self.spool, self.store)
-        self.device = torch.device("cuda" if place.use_gpu else "cpu")
+        self.device = torch.device("cuda" if place.gpus else "cpu")
+        limit_memory(self.device, place.gpus)
         self._data: dict[str, TrialData] = {}
 
     def data(self, spec: TrialSpec) -> TrialData:

@@ -1,0 +1,31 @@
+"""How a job's worker died: by an error that it raised, with its node, or killed as a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_BEGIN = "Failure # "
+"""Of each report in the file in which Tune collects them."""
+_PROCESS_DIED = ("worker process has died", "running low on memory", "worker process was killed")
+"""What Ray says of an actor whose process ended, by a signal or a crash, while its node lives."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """The end of a worker that had a job."""
+
+    reason: str
+    is_killed: bool
+    """Whether its process was killed or crashed: for lack of memory, most of all."""
+
+
+def read_death(reports: str) -> Death:
+    """Return the newest of the deaths that Tune noted of a job.
+
+    Args:
+        reports: the text of Tune's error file; may be empty.
+    """
+    newest = reports.rpartition(_BEGIN)[2]
+    lines = [line.strip() for line in newest.splitlines() if line.strip()]
+    is_killed = any(words in newest for words in _PROCESS_DIED)
+    return Death(lines[-1] if lines else "unknown", is_killed)
