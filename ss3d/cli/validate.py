@@ -177,7 +177,13 @@ def _measure(one: Planned, place: _Place) -> Probe:
     from ss3d.trial.probe import probe
 
     settings = place.settings
-    data = load_data(place.dataset, one.config.data, settings.cache_dir, place.device)
+    data = load_data(
+        place.dataset,
+        one.config.data,
+        settings.cache_dir,
+        place.device,
+        limit_bytes=settings.cache_bytes,
+    )
     return probe(one.config, data, fetch_weights(one.config, settings), place.device)
 
 

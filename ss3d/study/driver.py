@@ -226,6 +226,7 @@ class _Session:
             data=open_store(self._study.data).address,
             cache_dir=str(self._settings.cache_dir),
             gpus=resources.gpus,
+            cache_bytes=self._settings.cache_bytes,
             spool_bytes=self._settings.spool_bytes,
             compared_epochs=compared_epochs(self._study.space),
         )

@@ -41,6 +41,8 @@ class Place:
     """Of the driver; a node's own `SS3D_CACHE` goes before it."""
     gpus: float
     """That a job occupies; a fraction shares one with others."""
+    cache_bytes: float = math.inf
+    """Of decoded data sets that a node keeps; its own `SS3D_CACHE_GIB` goes before it."""
     spool_bytes: float = math.inf
     """That may wait on a node for their way into the store."""
     compared_epochs: tuple[int, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import tempfile
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import torch
 from ss3d.config import fingerprint
 from ss3d.data.dataset import open_dataset
 from ss3d.data.loader import TrialData, load_data
-from ss3d.errors import DataError
-from ss3d.settings import CACHE_VARIABLE
+from ss3d.errors import ConfigError, DataError
+from ss3d.settings import CACHE_LIMIT_VARIABLE, CACHE_VARIABLE, Settings
 from ss3d.store.opening import open_store
 from ss3d.study.job import Place
 from ss3d.study.spool import Spool
@@ -31,6 +32,26 @@ def node_cache(drivers: str) -> Path:
         drivers: the driver's cache folder.
     """
     return Path(os.environ.get(CACHE_VARIABLE) or drivers).resolve()
+
+
+def node_limit(drivers: float) -> float:
+    """Return the bytes of decoded data that this node keeps, by `SS3D_CACHE_GIB` or the driver.
+
+    Args:
+        drivers: the driver's limit in bytes.
+
+    Raises:
+        ConfigError: the variable is no positive number.
+    """
+    own = os.environ.get(CACHE_LIMIT_VARIABLE)
+    if not own:
+        return drivers
+    try:
+        return Settings(cache_gib=float(own)).cache_bytes
+    except ValueError as error:
+        raise ConfigError(
+            f"{CACHE_LIMIT_VARIABLE} of {platform.node()}: got {own!r}, expected GiB above 0"
+        ) from error
 
 
 class Worker:
@@ -66,7 +87,10 @@ class Worker:
                 )
             while len(self._data) >= _KEPT_DATA:
                 del self._data[next(iter(self._data))]
-            self._data[key] = load_data(dataset, spec.config.data, self.cache_dir, self.device)
+            limit_bytes = node_limit(self.place.cache_bytes)
+            self._data[key] = load_data(
+                dataset, spec.config.data, self.cache_dir, self.device, limit_bytes=limit_bytes
+            )
         return self._data[key]
 
     def scratch(self) -> tempfile.TemporaryDirectory[str]:
