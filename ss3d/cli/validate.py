@@ -239,7 +239,7 @@ def _say(space: Space, value: Mapping[str, Any], prediction: Prediction | None) 
         _say_prediction(space, prediction)
         from ss3d.study.suggestion import Suggestion
 
-        console.print(str(Suggestion(**value["suggestion"])), highlight=False, soft_wrap=True)
+        console.print(Text(str(Suggestion(**value["suggestion"]))), soft_wrap=True)
 
 
 def _say_prediction(space: Space, prediction: Prediction) -> None:

@@ -245,12 +245,15 @@ class Board:
         """Take the death of a job's worker: another goes on, until several died without an epoch.
 
         So outages that lie days apart end no search, and a disk that stays full does. A job whose
-        workers are killed each time fails by itself: most likely there is too little memory.
+        workers are killed each time fails by itself: most likely there is too little memory. One
+        that was told to leave is none of them.
 
         Returns:
             Why the job fails, for its next worker to tell; empty if it goes on.
         """
         with self.changed:
+            if death.is_told:
+                return ""
             self._deaths[tune_id] += 1
             if death.is_killed and self._deaths[tune_id] == _DEATHS:
                 return (

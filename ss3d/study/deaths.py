@@ -1,4 +1,4 @@
-"""How a job's worker died: by an error that it raised, with its node, or killed as a process."""
+"""How a job's worker ended: by an error of its own, killed, with its node, or as it was told."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ _BEGIN = "Failure # "
 _PROCESS_DIED = ("worker process has died", "running low on memory", "worker process was killed")
 """What Ray says of an actor whose process ended, by a signal or a crash, while its node lives."""
 
+_TOLD = ("LeavingError", "node was preempted", "inferred to be dead due to draining")
+"""Our workers' word, and Ray's for a node that ended after it was drained."""
+
 
 @dataclass(frozen=True)
 class Death:
@@ -17,6 +20,8 @@ class Death:
     reason: str
     is_killed: bool
     """Whether its process was killed or crashed: for lack of memory, most of all."""
+    is_told: bool = False
+    """Whether it had to leave a node that goes away: no fault of the job, however often."""
 
 
 def read_death(reports: str) -> Death:
@@ -28,4 +33,5 @@ def read_death(reports: str) -> Death:
     newest = reports.rpartition(_BEGIN)[2]
     lines = [line.strip() for line in newest.splitlines() if line.strip()]
     is_killed = any(words in newest for words in _PROCESS_DIED)
-    return Death(lines[-1] if lines else "unknown", is_killed)
+    is_told = any(words in newest for words in _TOLD)
+    return Death(lines[-1] if lines else "unknown", is_killed and not is_told, is_told)

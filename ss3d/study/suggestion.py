@@ -36,7 +36,7 @@ def suggest_resources(
     """
     threads = max(config.numerics.threads for config in configs)
     if not device_bytes:
-        return Suggestion(threads, 0, f"a trial computes with {threads} threads")
+        return Suggestion(threads, 0, f"numerics.threads is {threads} at most")
     count = sharing_trials(peak_bytes, device_bytes)
     sizes = f"{peak_bytes / _GIB:.2g} of {device_bytes / _GIB:.3g} GiB"
     return Suggestion(

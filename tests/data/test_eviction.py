@@ -76,7 +76,7 @@ def test_parts_and_what_a_killed_builder_left_go_too(dataset: Dataset, cache_dir
     assert decoded(part) == {}
 
 
-def _map_and_wait(folder: Path, cache_dir: Path, is_mapped, may_end) -> None:  # type: ignore[no-untyped-def]
+def _map_and_wait(folder: Path, cache_dir: Path, is_mapped, may_end) -> None:
     cache = open_cache(open_dataset(DirectoryStore(folder)), cache_dir, 16)
     is_mapped.set()
     may_end.wait(60)

@@ -242,6 +242,8 @@ def test_a_job_is_lost_by_three_deaths_without_an_epoch_between_them() -> None:
     board = make_board()
     board.add(seal(board, 0), {"k"})
     board.take("a")
+    for _ in range(5):
+        board.die("a", Death("spot notice", is_killed=False, is_told=True))
     for epoch in range(5):
         board.die("a", Death("node lost", is_killed=False))
         board.die("a", Death("killed", is_killed=True))

@@ -31,4 +31,7 @@ def test_the_newest_of_the_deaths_counts() -> None:
         "ss3d.errors.ServiceError: cannot write files: no space left on device", is_killed=False
     )
     assert read_death(RAISED + KILLED).is_killed
+    told = "ss3d.study.notice.LeavingError: t00001 goes on elsewhere: it got SIGTERM"
+    assert read_death(KILLED + RAISED.splitlines()[0] + "\n" + told) == Death(told, False, True)
+    assert read_death(NODE.replace("terminated expectedly", "preempted: by spot")).is_told
     assert read_death("") == Death("unknown", is_killed=False)
