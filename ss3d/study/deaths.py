@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 _BEGIN = "Failure # "
 """Of each report in the file in which Tune collects them."""
-_PROCESS_DIED = ("worker process has died", "running low on memory", "worker process was killed")
+_PROCESS_DIED = ("worker process has died", "running low on memory")
 """What Ray says of an actor whose process ended, by a signal or a crash, while its node lives."""
 
 _TOLD = ("LeavingError", "node was preempted", "inferred to be dead due to draining")

@@ -92,6 +92,21 @@ def check_fits(resources: Resources) -> None:
         )
 
 
+def why_crowded(resources: Resources, threads: int) -> str:
+    """Return a note if trials compute with more threads than they have CPUs; empty if not.
+
+    Args:
+        resources: what one trial occupies.
+        threads: `numerics.threads`.
+    """
+    if threads <= resources.cpus:
+        return ""
+    return (
+        f"a trial computes with numerics.threads = {threads} on cpus = {resources.cpus:g}: trials "
+        f"take each other's CPUs; set [resources] cpus = {threads}"
+    )
+
+
 def _num_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from types import FrameType
 
 import ray
@@ -15,7 +16,9 @@ from ray.exceptions import RayError
 
 from ss3d.errors import ServiceError
 
-_GCS_PATIENCE_S = 1.0
+_PERIOD_S = 2.0
+"""Between two questions to Ray's control plane: epochs may be shorter, and there is one for all."""
+_PATIENCE_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ class Notice:
 
     def __init__(self) -> None:
         self._has_signal = False
+        self._next_question = 0.0
         self._control_plane: GcsClient | None = None
         signal.signal(signal.SIGTERM, self._on_signal)
 
@@ -39,11 +43,14 @@ class Notice:
         """
         if self._has_signal:
             return "it got SIGTERM"
+        if time.monotonic() < self._next_question:
+            return ""
+        self._next_question = time.monotonic() + _PERIOD_S
         context = ray.get_runtime_context()
         if self._control_plane is None:
             self._control_plane = GcsClient(address=context.gcs_address)
         try:
-            draining = self._control_plane.get_draining_nodes(timeout=_GCS_PATIENCE_S)
+            draining = self._control_plane.get_draining_nodes(timeout=_PATIENCE_S)
         except (RayError, TimeoutError) as error:
             log.info("whether this node is drained is not known: %s", error)
             return ""

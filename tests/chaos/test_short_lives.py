@@ -124,6 +124,7 @@ def test_a_trial_on_a_node_that_is_drained_goes_on_elsewhere_and_loses_no_epoch(
                     notice = DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION, "spot", deadline
                     control_plane = GcsClient(address=context.gcs_address)
                     assert control_plane.drain_node(context.get_node_id(), *notice)[0]
+                    time.sleep(2.1)  # a worker asks every two seconds
                 yield progress
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ss3d.config import TrialConfig
 from ss3d.errors import ConfigError
-from ss3d.study.machine import slots_on, trials_on
+from ss3d.study.machine import slots_on, trials_on, why_crowded
 from ss3d.study.suggestion import suggest_resources
 from ss3d.study.tables import Resources
 from ss3d.trial.gpu_share import limit_memory, memory_fraction, rounded_share, sharing_trials
@@ -52,6 +52,11 @@ def test_more_than_one_gpu_is_a_whole_number_of_them() -> None:
     assert Resources(gpus=2.0).gpus == 2
     with pytest.raises(ValidationError, match="a trial has whole GPUs, or a share of one"):
         Resources(gpus=1.5)
+
+
+def test_more_threads_than_cpus_are_noted() -> None:
+    assert why_crowded(Resources(cpus=2), 2) == ""
+    assert why_crowded(Resources(), 4).endswith("set [resources] cpus = 4")
 
 
 def test_an_accelerator_is_asked_for_as_ray_does() -> None:
