@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 import shutil
 import threading
 import warnings
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from ss3d.cli.main import app
@@ -35,6 +38,7 @@ from ss3d.trial.history import (
     why_failed,
 )
 from ss3d.trial.log import Line, read_lines, tracebacks
+from ss3d.trial.memory import why_out_of_memory
 from ss3d.trial.records import TrialResult, TrialSpec
 
 KEY = "ab" * 32
@@ -77,7 +81,7 @@ class Early(DirectoryStore):
 
 @pytest.fixture
 def worker(tmp_path: Path, data_folder: Path) -> Iterator[Worker]:
-    place = Place("s", str(tmp_path / "store"), str(data_folder), str(tmp_path / "cache"), False)
+    place = Place("s", str(tmp_path / "store"), str(data_folder), str(tmp_path / "cache"), gpus=0)
     worker = Worker(place)
     yield worker
     worker.uploader.close(5)
@@ -310,6 +314,42 @@ def test_a_disk_that_fails_is_not_the_job_s_own_failure(worker: Worker) -> None:
     (worker.spool.root / "new").write_text("no folder any more")
     with pytest.raises(NotADirectoryError):
         next(going)
+
+
+def test_out_of_memory_is_the_job_s_own_end_and_its_worker_goes_on(
+    worker: Worker, sealed: TrialSpec
+) -> None:
+    config = sealed.config.override({"pretrain.batch_size": 4096})
+    large = sealed.model_copy(update={"trial": "t00001", "config": config})
+    worker.store.put_new(layout.trial("s", "t00001", "spec.json"), large.to_json())
+    worker.data(large)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    enough = psutil.Process().memory_info().vms + 32 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (enough, limits[1]))
+    try:
+        (told,) = run_job(worker, Job("pretrain", "t00001", KEY))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert told.failure.startswith("out of memory: ")
+    assert (told.is_done, told.is_too_large) == (True, True)
+    assert Progress.from_json(told.to_json()) == told
+    assert why_failed(worker.store, "pretrain", KEY) == ""  # a larger machine may make it
+    (*_, done) = run_job(worker, PRETRAIN)
+    assert (done.is_done, done.failure) == (True, "")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_s_memory_that_runs_out_is_out_of_memory() -> None:
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        torch.empty(2**45, dtype=torch.uint8, device="cuda")
+    assert why_out_of_memory(raised.value).startswith("out of memory: CUDA out of memory.")
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_job_whose_workers_were_killed_ends_with_its_next_attempt(worker: Worker) -> None:
+    (told,) = run_job(worker, replace(PRETRAIN, killed="by the kernel"))
+    assert (told.failure, told.is_too_large) == ("by the kernel", True)
 
 
 def test_an_attempt_whose_record_was_answered_late_is_one_attempt(worker: Worker) -> None:
