@@ -100,7 +100,7 @@ def stored_points(
 
 
 def unit_ball(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Move the bounding box's centre to the origin and scale the largest norm to 1.
+    """Move the bounding box's center to the origin and scale the largest norm to 1.
 
     Args:
         cloud: (n, 3), any unit.

@@ -30,7 +30,7 @@ class ViewSpec:
     crop: float
     """Share of the side that a crop keeps."""
     background: float
-    """Grey level in [0, 1] behind transparent pixels."""
+    """Gray level in [0, 1] behind transparent pixels."""
     flip: bool = False
     """Mirror half of the weak views."""
 
@@ -55,7 +55,7 @@ class WeakView:
     mirrored: Tensor
     """(B,) bool, on the CPU."""
     background: float
-    """Grey level behind `images`."""
+    """Gray level behind `images`."""
 
 
 def cached_side(native: int, image_size: int, crop: float) -> int:
@@ -70,7 +70,7 @@ def cached_side(native: int, image_size: int, crop: float) -> int:
 
 
 def eval_view(rgba: Tensor, view: ViewSpec) -> Tensor:
-    """Return the centre crop over the plain background.
+    """Return the center crop over the plain background.
 
     Args:
         rgba: (B, side, side, 4) uint8, alpha not multiplied in.
@@ -83,7 +83,7 @@ def eval_view(rgba: Tensor, view: ViewSpec) -> Tensor:
 
 
 def preview_image(rgba: Tensor, view: ViewSpec) -> Tensor:
-    """Return what `eval_view` shows as (B, 3, S, S) colours in [0, 1], for pictures."""
+    """Return what `eval_view` shows as (B, 3, S, S) colors in [0, 1], for pictures."""
     middle = torch.full((len(rgba),), (view.side - view.crop_side) // 2)
     pixels = _crop(rgba, middle, middle, view)
     return composite(pixels, torch.full((len(rgba), 3), view.background))
@@ -130,16 +130,16 @@ def mirror(clouds: Tensor | None, weak: WeakView) -> Tensor:
     """Return the clouds, x to -x where the view was mirrored.
 
     Args:
-        clouds: (B, M, 3) of labelled items.
+        clouds: (B, M, 3) of labeled items.
         weak: view of the same items.
     """
-    assert clouds is not None, "only labelled items can be mirrored"
+    assert clouds is not None, "only labeled items can be mirrored"
     flipped = clouds * clouds.new_tensor((-1.0, 1.0, 1.0))
     return torch.where(weak.mirrored.to(clouds.device)[:, None, None], flipped, clouds)
 
 
 def composite(rgba: Tensor, background: Tensor) -> Tensor:
-    """Blend pixels over one colour per image.
+    """Blend pixels over one color per image.
 
     Args:
         rgba: (B, 4, S, S) in [0, 1], alpha multiplied in.

@@ -138,7 +138,7 @@ def load_model(directory: Path, device: torch.device | None = None) -> ServedMod
 
 def _warn(share: float, background: int) -> str:
     return (
-        f"{share:.0%} of its border is not the plain background that training saw (grey level "
+        f"{share:.0%} of its border is not the plain background that training saw (gray level "
         f"{background}); cut the object out, by transparent pixels or a mask, with some margin"
     )
 

@@ -91,8 +91,8 @@ def patch_width(clouds: Tensor) -> Tensor:
     index = neighbors(clouds, min(PATCH_POINTS, clouds.shape[1]))  # (B, M, k)
     rows = torch.arange(len(clouds), device=clouds.device)[:, None, None]
     patches = clouds[rows, index].double()  # (B, M, k, 3)
-    centred = patches - patches.mean(dim=2, keepdim=True)
-    covariance = centred.mT @ centred / index.shape[-1]
+    centered = patches - patches.mean(dim=2, keepdim=True)
+    covariance = centered.mT @ centered / index.shape[-1]
     return torch.linalg.eigvalsh(covariance)[..., 1].clamp_min(0).sqrt().float()
 
 
