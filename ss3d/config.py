@@ -85,7 +85,7 @@ class ModelConfig(Group):
     preset: Annotated[Literal["paper", "small", "tiny"], P1] = "paper"
     """The preset the configuration started from; informative."""
     backbone: Annotated[Literal["resnet50", "cnn"], P1] = "resnet50"
-    """Image encoder: ResNet-50 (paper) or a small group-normalised CNN."""
+    """Image encoder: ResNet-50 (paper) or a small group-normalized CNN."""
     cnn_widths: Annotated[tuple[Count, ...], P1] = (32, 64, 128, 256)
     """Channels of the CNN's stride-2 layers; multiples of 8; ignored by ResNet-50."""
     image_features: Annotated[Literal["layer3", "layer4"], P1] = "layer4"
@@ -113,7 +113,7 @@ class ModelConfig(Group):
     stage_widths: Annotated[tuple[Count, Count, Count], P1] = (32, 64, 128)
     """Channels of the three deformation stages."""
     num_neighbors: Annotated[int, Field(ge=2, le=64), P1] = 16
-    """Neighbours k of each point, itself included."""
+    """Neighbors k of each point, itself included."""
     num_basis: Annotated[Count, P1] = 18
     """Rows of the orthogonal semantic basis of each stage."""
     style_width: Annotated[Count, P1] = 128
@@ -123,7 +123,7 @@ class ModelConfig(Group):
     num_decoder_blocks: Annotated[int, Field(ge=1, le=4), P1] = 1
     """Self-attention blocks of the decoder."""
     graph: Annotated[Literal["sphere", "feature", "coords"], P1] = "sphere"
-    """Neighbours on the shell, in feature space, or on intermediate coordinates."""
+    """Neighbors on the shell, in feature space, or on intermediate coordinates."""
     progressive_coords: Annotated[bool, P1] = False
     """Predict coordinates after every stage, with an auxiliary Chamfer loss of weight 0.1."""
     theta: Annotated[Literal["layer_norm", "point_transformer"], P1] = "layer_norm"
@@ -177,7 +177,7 @@ class PretrainConfig(Group):
     """Supervised pretraining (method section 8.2)."""
 
     steps: Annotated[Count, P1] = 40_000
-    """Optimiser steps at most."""
+    """Optimizer steps at most."""
     epochs: Annotated[Count, P1] = 20
     """Epochs the steps are cut into; each ends with validation and a checkpoint."""
     patience: Annotated[Count, P1] = 5
@@ -206,7 +206,7 @@ class SemiConfig(Group):
     enabled: Annotated[bool, P2] = True
     """False is the ablation of Table 5: the trial ends with its pretrained state."""
     steps: Annotated[Count, P2] = 20_000
-    """Optimiser steps."""
+    """Optimizer steps."""
     epochs: Annotated[Count, P2] = 20
     """Epochs the steps are cut into; rungs count these."""
     labeled_batch: Annotated[Count, P2] = 8

@@ -70,7 +70,7 @@ def read_cloud(data: bytes, name: str) -> NDArray[np.float32]:
 
 
 def check_cloud(cloud: NDArray[np.float32], name: str) -> NDArray[np.float32]:
-    """Return a cloud that can be normalised.
+    """Return a cloud that can be normalized.
 
     Raises:
         DataError: it has too few points, one that is not finite, or no extent.

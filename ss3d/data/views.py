@@ -51,7 +51,7 @@ class WeakView:
     rgba: Tensor
     """(B, 4, S, S) in [0, 1]: cropped, resized, mirrored; alpha multiplied in."""
     images: Tensor
-    """(B, 3, S, S) over the background, normalised."""
+    """(B, 3, S, S) over the background, normalized."""
     mirrored: Tensor
     """(B,) bool, on the CPU."""
     background: float
@@ -77,9 +77,9 @@ def eval_view(rgba: Tensor, view: ViewSpec) -> Tensor:
         view: crop, sizes and background.
 
     Returns:
-        (B, 3, S, S) normalised.
+        (B, 3, S, S) normalized.
     """
-    return normalise(preview_image(rgba, view))
+    return normalize(preview_image(rgba, view))
 
 
 def preview_image(rgba: Tensor, view: ViewSpec) -> Tensor:
@@ -107,7 +107,7 @@ def weak_view(rgba: Tensor, view: ViewSpec, generator: torch.Generator) -> WeakV
         gate = mirrored.to(pixels.device)[:, None, None, None]
         pixels = torch.where(gate, pixels.flip(-1), pixels)
     images = composite(pixels, torch.full((batch, 3), view.background))
-    return WeakView(pixels, normalise(images), mirrored, view.background)
+    return WeakView(pixels, normalize(images), mirrored, view.background)
 
 
 def strong_view(weak: WeakView, strength: float, generator: torch.Generator) -> Tensor:
@@ -119,11 +119,11 @@ def strong_view(weak: WeakView, strength: float, generator: torch.Generator) -> 
         generator: on the CPU.
 
     Returns:
-        (B, 3, S, S) normalised.
+        (B, 3, S, S) normalized.
     """
     if strength == 0:
         return weak.images
-    return normalise(augment(weak.rgba, weak.background, strength, generator))
+    return normalize(augment(weak.rgba, weak.background, strength, generator))
 
 
 def mirror(clouds: Tensor | None, weak: WeakView) -> Tensor:
@@ -152,7 +152,7 @@ def composite(rgba: Tensor, background: Tensor) -> Tensor:
     return rgba[:, :3] + (1 - rgba[:, 3:]) * behind
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalize(images: Tensor) -> Tensor:
     """Return images in [0, 1] with ImageNet's mean and deviation taken out."""
     mean, std = (images.new_tensor(values)[:, None, None] for values in (MEAN, STD))
     return (images - mean) / std

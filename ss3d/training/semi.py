@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unlabeled:
-    """The views of the U unlabeled images of one step, normalised."""
+    """The views of the U unlabeled images of one step, normalized."""
 
     weak: WeakView
     second_weak: Tensor | None  # (U, 3, S, S), never mirrored; for the confidence weight
@@ -39,7 +39,7 @@ class Unlabeled:
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step, normalised."""
+    """The images of one step, normalized."""
 
     labeled: Tensor  # (B, 3, S, S)
     target: Tensor  # (B, M, 3)

@@ -36,7 +36,7 @@ class PhaseProbe:
     """One phase of a trial."""
 
     step_s: float
-    """Seconds of an optimiser step."""
+    """Seconds of an optimizer step."""
     check_s: float
     """Seconds of the validation that ends an epoch."""
     save_s: float

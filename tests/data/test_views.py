@@ -9,7 +9,7 @@ from ss3d.data.views import (
     cached_side,
     eval_view,
     mirror,
-    normalise,
+    normalize,
     preview_image,
     strong_view,
     weak_view,
@@ -113,7 +113,7 @@ def test_strong_views_are_functions_of_the_key_and_stay_in_range():
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    low, high = normalise(torch.zeros(1, 3, 1, 1)), normalise(torch.ones(1, 3, 1, 1))
+    low, high = normalize(torch.zeros(1, 3, 1, 1)), normalize(torch.ones(1, 3, 1, 1))
     assert (first >= low - 1e-6).all()
     assert (first <= high + 1e-6).all()
 
