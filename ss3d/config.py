@@ -3,7 +3,7 @@
 The dotted paths (`semi.ema_decay`) are a contract: search spaces, leaderboard columns and
 pretrain keys use them. Every field is marked `P1` (it changes the pretrained state, so it enters
 the pretrain key), `P2` (it acts in the teacher-student phase only) or `UNSUP` (there, and only
-through the unlabelled images or the teacher: without them, as in a control, it does nothing).
+through the unlabeled images or the teacher: without them, as in a control, it does nothing).
 Defaults are those of the `paper` preset.
 """
 
@@ -27,7 +27,7 @@ class Mark:
 
     phase: Literal["pretrain", "semi"]
     unlabeled_only: bool = False
-    """Whether the field leaves a student that sees no unlabelled image as it is."""
+    """Whether the field leaves a student that sees no unlabeled image as it is."""
 
 
 P1 = Mark("pretrain")
@@ -57,24 +57,24 @@ class DataConfig(Group):
     labeled_ratio: Annotated[float, Field(gt=0, le=1), P1] = 0.2
     """Share of training models whose cloud is used; stratified by category and nested."""
     category_balance: Annotated[Unit, P1] = 0.0
-    """Draw a labelled model of a category of n models n to the power of minus this as often; 1
+    """Draw a labeled model of a category of n models n to the power of minus this as often; 1
     draws all categories alike."""
     split_seed: Annotated[NonNegativeInt, P1] = 0
-    """Seed of the labelled/unlabelled permutation."""
+    """Seed of the labeled/unlabeled permutation."""
     image_size: Annotated[int, Field(ge=32, le=512), P1] = 224
     """Side of the network's square input in pixels."""
     crop: Annotated[float, Field(ge=0.75, le=1), P1] = 127 / 137
-    """Side kept by the weak view's random crop and by the centre crop of evaluation."""
+    """Side kept by the weak view's random crop and by the center crop of evaluation."""
     background: Annotated[int, Field(ge=0, le=255), P1] = 255
-    """Grey level behind transparent pixels in weak views and in evaluation."""
+    """Gray level behind transparent pixels in weak views and in evaluation."""
     use_mask: Annotated[bool, P1] = False
-    """Photos with masks (Pix3D): True shows the background colour outside the mask."""
+    """Photos with masks (Pix3D): True shows the background color outside the mask."""
     num_target_points: Annotated[int, Field(ge=16), P1] = 1024
     """Points of the target cloud: a random subset in training, a fixed one in evaluation."""
     num_val_models: Annotated[Count | None, P1] = None
     """Cap on validation models; null takes all."""
     flip: Annotated[bool, P1] = False
-    """Mirror half of the weak views, and the labelled cloud with its image (x to -x)."""
+    """Mirror half of the weak views, and the labeled cloud with its image (x to -x)."""
 
 
 class ModelConfig(Group):
@@ -85,7 +85,7 @@ class ModelConfig(Group):
     preset: Annotated[Literal["paper", "small", "tiny"], P1] = "paper"
     """The preset the configuration started from; informative."""
     backbone: Annotated[Literal["resnet50", "cnn"], P1] = "resnet50"
-    """Image encoder: ResNet-50 (paper) or a small group-normalised CNN."""
+    """Image encoder: ResNet-50 (paper) or a small group-normalized CNN."""
     cnn_widths: Annotated[tuple[Count, ...], P1] = (32, 64, 128, 256)
     """Channels of the CNN's stride-2 layers; multiples of 8; ignored by ResNet-50."""
     image_features: Annotated[Literal["layer3", "layer4"], P1] = "layer4"
@@ -113,7 +113,7 @@ class ModelConfig(Group):
     stage_widths: Annotated[tuple[Count, Count, Count], P1] = (32, 64, 128)
     """Channels of the three deformation stages."""
     num_neighbors: Annotated[int, Field(ge=2, le=64), P1] = 16
-    """Neighbours k of each point, itself included."""
+    """Neighbors k of each point, itself included."""
     num_basis: Annotated[Count, P1] = 18
     """Rows of the orthogonal semantic basis of each stage."""
     style_width: Annotated[Count, P1] = 128
@@ -123,7 +123,7 @@ class ModelConfig(Group):
     num_decoder_blocks: Annotated[int, Field(ge=1, le=4), P1] = 1
     """Self-attention blocks of the decoder."""
     graph: Annotated[Literal["sphere", "feature", "coords"], P1] = "sphere"
-    """Neighbours on the shell, in feature space, or on intermediate coordinates."""
+    """Neighbors on the shell, in feature space, or on intermediate coordinates."""
     progressive_coords: Annotated[bool, P1] = False
     """Predict coordinates after every stage, with an auxiliary Chamfer loss of weight 0.1."""
     theta: Annotated[Literal["layer_norm", "point_transformer"], P1] = "layer_norm"
@@ -177,13 +177,13 @@ class PretrainConfig(Group):
     """Supervised pretraining (method section 8.2)."""
 
     steps: Annotated[Count, P1] = 40_000
-    """Optimiser steps at most."""
+    """Optimizer steps at most."""
     epochs: Annotated[Count, P1] = 20
     """Epochs the steps are cut into; each ends with validation and a checkpoint."""
     patience: Annotated[Count, P1] = 5
     """Epochs without a better validation value after which pretraining ends."""
     batch_size: Annotated[Count, P1] = 24
-    """Labelled images per step."""
+    """Labeled images per step."""
     lr: Annotated[Positive, P1] = 3e-4
     """Peak learning rate of AdamW; 3 % warm-up, then cosine to 1 %."""
     backbone_lr_mult: Annotated[NonNegative, P1] = 0.1
@@ -193,7 +193,7 @@ class PretrainConfig(Group):
     lambda_orth: Annotated[NonNegative, P1] = 100.0
     """Weight of the orthogonality loss (eq. 19)."""
     aug_strength: Annotated[Unit, P1] = 0.3
-    """Strength of the photometric augmentation of labelled images."""
+    """Strength of the photometric augmentation of labeled images."""
     grad_clip: Annotated[Positive, P1] = 1.0
     """Largest gradient norm."""
     seed: Annotated[NonNegativeInt, P1] = 0
@@ -206,13 +206,13 @@ class SemiConfig(Group):
     enabled: Annotated[bool, P2] = True
     """False is the ablation of Table 5: the trial ends with its pretrained state."""
     steps: Annotated[Count, P2] = 20_000
-    """Optimiser steps."""
+    """Optimizer steps."""
     epochs: Annotated[Count, P2] = 20
     """Epochs the steps are cut into; rungs count these."""
     labeled_batch: Annotated[Count, P2] = 8
-    """Labelled images per step."""
+    """Labeled images per step."""
     unlabeled_batch: Annotated[Count, UNSUP] = 8
-    """Unlabelled images per step; each is seen in one weak and two strong views."""
+    """Unlabeled images per step; each is seen in one weak and two strong views."""
     lr: Annotated[Positive, P2] = 3e-5
     """Peak learning rate of AdamW."""
     backbone_lr_mult: Annotated[NonNegative, P2] = 0.1
@@ -228,13 +228,13 @@ class SemiConfig(Group):
     aug_strength: Annotated[Unit, UNSUP] = 0.6
     """Strength of the strong views."""
     label_aug_strength: Annotated[Unit, P2] = 0.3
-    """Strength of the augmentation of labelled images."""
+    """Strength of the augmentation of labeled images."""
     fp_magnitude: Annotated[float, Field(ge=0, le=0.8), UNSUP] = 0.5
     """Magnitude of the feature perturbation: dropout rate or relative noise."""
     fp_mode: Annotated[Literal["dropout", "noise"], UNSUP] = "dropout"
     """Channel dropout (UniMatch) or Gaussian noise."""
     fp_view: Annotated[Literal["weak", "strong"], UNSUP] = "weak"
-    """Which view of the unlabelled image the perturbed branch sees."""
+    """Which view of the unlabeled image the perturbed branch sees."""
     fp_where: Annotated[Literal["image_map", "tokens", "points"], UNSUP] = "image_map"
     """Which features are perturbed."""
     lambda_u: Annotated[NonNegative, UNSUP] = 1.0
@@ -342,7 +342,7 @@ class TrialConfig(Group):
         return {f"{g}.{f}": value for g, fields in tree.items() for f, value in fields.items()}
 
     def control(self) -> TrialConfig:
-        """Return the supervised control: the same labelled images and steps, no unlabelled image.
+        """Return the supervised control: the same labeled images and steps, no unlabeled image.
 
         `semi.lambda_u` is 0 and all that no longer acts has its default, so trials that differ in
         nothing else have the same control.

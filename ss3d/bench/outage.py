@@ -90,7 +90,7 @@ def measure_outage(num_trials: int, repeats: int, advance: Callable[[], None]) -
             settings = Settings(home=home, tracking=address)
             for repeat in range(repeats):
                 for name in ("there", "away") if repeat % 2 == 0 else ("away", "there"):
-                    with _halted(server.pid) if name == "away" else nullcontext():
+                    with halted(server.pid) if name == "away" else nullcontext():
                         ends = _search(settings, f"{name}-{repeat}", num_trials)
                     samples[name] += np.diff(sorted(ends)).tolist()
                     advance()
@@ -106,7 +106,7 @@ def summarize_outage(there: Sequence[float], away: Sequence[float]) -> Outage:
 
 
 @contextmanager
-def _halted(pid: int) -> Iterator[None]:
+def halted(pid: int) -> Iterator[None]:
     """Halt a process and its children after a while, until the block ends."""
     halted: list[psutil.Process] = []
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _OKABE_ITO = ("#000000", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7")
 _COLORS = dict(zip(WAYS, _OKABE_ITO, strict=True))
-"""Colours that colour-blind people tell apart."""
+"""Colors that color-blind people tell apart."""
 _PARTS: tuple[tuple[str, str, Callable[[Cell], float]], ...] = (
     ("pretraining", "#0072b2", lambda cell: cell.pretrain_s),
     ("teacher–student", "#e69f00", lambda cell: cell.spent_s - cell.pretrain_s),

@@ -75,7 +75,7 @@ def confirm(
     """Run the best trials again with fresh seeds; say which is the best, and who was only lucky.
 
     Pretraining and teacher-student phase get seeds that no trial of the study
-    had, the same for all that are compared; the labelled split stays. It is a
+    had, the same for all that are compared; the labeled split stays. It is a
     study of its own: `status`, `trials`, `cost` and `rerun` work on it. Given
     again it is shown; larger --seeds go on. All values are of validation models.
 

@@ -103,7 +103,7 @@ def _manifest(study: StudyRecord) -> Manifest | None:
         if manifest.content_hash != recorded.get("content_hash"):
             raise DataError(f"{recorded['address']} is another data set now")
     except DataError as error:
-        errors.print(Text(f"note: {error}; labelled models are not counted", style="yellow"))
+        errors.print(Text(f"note: {error}; labeled models are not counted", style="yellow"))
         return None
     return manifest
 

@@ -55,7 +55,7 @@ def describe_assessment(found: Assessment) -> dict[str, Any]:
 
 
 def count_labels(chosen: Chosen, data: TrialData) -> dict[str, int] | None:
-    """Return how many labelled models trained the network and how many chose its best epoch.
+    """Return how many labeled models trained the network and how many chose its best epoch.
 
     None if the data set or its split is not the one that it was trained on.
     """
@@ -132,7 +132,7 @@ def _remarks(found: Assessment, value: dict[str, Any]) -> list[str]:
         share = f"cd_l1 is {found.floor_share:.2f} of it"
         lines.append(f"resampling floor {found.floor.mean():.2f}; {share}")
     if labels := value["labels"]:
-        lines.append(f"{labels['train']} labelled models to train, {labels['choose']} to choose")
+        lines.append(f"{labels['train']} labeled models to train, {labels['choose']} to choose")
     if readings := value.get("test_readings"):
         lines.append(
             f"reading {readings['of_data']} of these test models, {readings['of_model']} by this "

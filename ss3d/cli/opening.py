@@ -107,11 +107,9 @@ def model_directory(model: str, settings: Settings) -> Path:
 
 def local_network(model: str) -> Path | None:
     """Return the exported network in a directory, or None if the name is not that of one."""
-    folder = Path(model)
-    for candidate in (folder / "best", folder / "data" / "network", folder):
-        if (candidate / "student.safetensors").exists():
-            return candidate
-    return None
+    from ss3d.trial.export import find_network
+
+    return find_network(Path(model))
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ def emit(value: Any, as_json: bool, show: Callable[[], None]) -> None:
     """Print a command's result.
 
     Args:
-        value: JSON-serialisable result; numbers that are not finite become null.
+        value: JSON-serializable result; numbers that are not finite become null.
         as_json: print `value` as JSON on stdout.
         show: prints it for a person.
     """

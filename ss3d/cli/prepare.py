@@ -128,7 +128,7 @@ def meshes(
 ) -> None:
     """Render and sample a folder of meshes, in any format that trimesh reads.
 
-    Cameras are drawn from R2N2's range; colours and textures are kept; 8192 points are drawn by
+    Cameras are drawn from R2N2's range; colors and textures are kept; 8192 points are drawn by
     area. FOLDER may be a zip archive, or hold some (ShapeNetCore has one per category); they are
     not unpacked. Without --split the models of each category are sorted by name and cut 70/10/20.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ss3d.cli.output import console, errors
-from ss3d.report.leaderboard import MARKS
+from ss3d.report.leaderboard import MARKS, date
 
 if TYPE_CHECKING:
     from ss3d.report.challenge import Challenge
@@ -77,7 +76,7 @@ def models_table(models: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of all models' champions."""
     table = _table("model", "version", "from", "cd_l1", "since", "reason")
     for one in models:
-        version, since = str(one["version"]), _when(one["since"])
+        version, since = str(one["version"]), date(one["since"])
         table.add_row(
             one["model"], version, escape(one["origin"]), _number(one["cd_l1"]), since,
             escape(one["reason"]),
@@ -91,7 +90,7 @@ def say_history(value: Mapping[str, Any]) -> None:
     for entry in value["entries"]:
         why = ": ".join(word for word in (entry["action"], entry["reason"]) if word)
         table.add_row(
-            _when(entry["at"]), str(entry["version"]), escape(entry["origin"]),
+            date(entry["at"]), str(entry["version"]), escape(entry["origin"]),
             _number(entry["cd_l1"]), _gates(entry), escape(why),
         )  # fmt: skip
     console.print(table)
@@ -102,7 +101,7 @@ def say_history(value: Mapping[str, Any]) -> None:
     for one in value["versions"]:
         table.add_row(
             str(one["version"]), escape(one["origin"]), _number(one["cd_l1"]),
-            _when(one["created_at"]), ", ".join(one["aliases"]),
+            date(one["created_at"]), ", ".join(one["aliases"]),
         )  # fmt: skip
     console.print(table)
 
@@ -154,10 +153,6 @@ def _gates(entry: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _line(text: str) -> None:

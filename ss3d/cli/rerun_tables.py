@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,10 +93,11 @@ def show_profile(found: Profile, trace: Path) -> None:
 
 def show_reruns(verdicts: Sequence[Mapping[str, Any]], what_ifs: Sequence[WhatIf]) -> None:
     """Print a line for each recorded rerun and what-if of a trial."""
+    from ss3d.report.leaderboard import date
     from ss3d.trial.verdict import describe_difference
 
     for verdict in verdicts:
-        where = f"{_time(verdict['at'])} on {verdict['device']}"
+        where = f"{date(verdict['at'])} on {verdict['device']}"
         line = f"  rerun {where}: {verdict['verdict']} over {_compared(verdict)}"
         if first := verdict["first_difference"]:
             line += f", first {describe_difference(first)}"
@@ -105,7 +105,7 @@ def show_reruns(verdicts: Sequence[Mapping[str, Any]], what_ifs: Sequence[WhatIf
     for one in what_ifs:
         epoch, value = max(one.curve().items())
         _say(
-            f"  what if {_assignments(one.values)}, {_time(one.finished_at)} on {one.device}: "
+            f"  what if {_assignments(one.values)}, {date(one.finished_at)} on {one.device}: "
             f"val/cd_l1 {value:.4f} at epoch {epoch}"
         )
 
@@ -121,10 +121,6 @@ def _compared(verdict: Mapping[str, Any]) -> str:
 
 def _assignments(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{path}={value}" for path, value in values.items())
-
-
-def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _say(line: str) -> None:

@@ -7,15 +7,15 @@ from torch import Tensor
 _RING = 2
 """Pixels that the border is wide."""
 _TOLERANCE = 0.1
-"""A colour channel may be so far from the background."""
+"""A color channel may be so far from the background."""
 
 
 def off_background(images: Tensor, background: float) -> Tensor:
-    """Return the share of border pixels whose colour is not the background's.
+    """Return the share of border pixels whose color is not the background's.
 
     Args:
         images: (B, 3, S, S) in [0, 1], as `preview_image` shows them.
-        background: grey level in [0, 1].
+        background: gray level in [0, 1].
 
     Returns:
         (B,) in [0, 1]: 0 for an object before a plain background, near 1 for a photo.

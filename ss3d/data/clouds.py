@@ -70,7 +70,7 @@ def read_cloud(data: bytes, name: str) -> NDArray[np.float32]:
 
 
 def check_cloud(cloud: NDArray[np.float32], name: str) -> NDArray[np.float32]:
-    """Return a cloud that can be normalised.
+    """Return a cloud that can be normalized.
 
     Raises:
         DataError: it has too few points, one that is not finite, or no extent.
@@ -100,7 +100,7 @@ def stored_points(
 
 
 def unit_ball(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Move the bounding box's centre to the origin and scale the largest norm to 1.
+    """Move the bounding box's center to the origin and scale the largest norm to 1.
 
     Args:
         cloud: (n, 3), any unit.

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ss3d.data.palette import FABRICS, METALS, WOODS, pick
-from ss3d.data.solids import Colour, Mesh, Solids
+from ss3d.data.solids import Color, Mesh, Solids
 
 
 def chair(rng: np.random.Generator) -> Mesh:
@@ -158,7 +158,7 @@ def _legs(
     plan: tuple[float, float],
     height: float,
     shape: tuple[float, float],
-    colour: Colour,
+    color: Color,
 ) -> None:
     """Add four tapered legs at the corners of a plan; `shape` is their splay and radius."""
     splay, radius = shape
@@ -166,38 +166,38 @@ def _legs(
         for z in (-1, 1):
             top = np.array((x * (plan[0] / 2 - radius), height, z * (plan[1] / 2 - radius)))
             foot = np.add(top, (x * splay, -height, z * splay))
-            solids.tube([foot, top], (0.75 * radius, radius), colour, 8)
+            solids.tube([foot, top], (0.75 * radius, radius), color, 8)
 
 
-def _star_foot(solids: Solids, width: float, height: float, colour: Colour) -> None:
+def _star_foot(solids: Solids, width: float, height: float, color: Color) -> None:
     """Add a column on five spokes."""
-    solids.tube([(0, 0.06, 0), (0, height, 0)], (0.03, 0.025), colour)
+    solids.tube([(0, 0.06, 0), (0, height, 0)], (0.03, 0.025), color)
     for spoke in range(5):
         angle = 2 * math.pi * spoke / 5
         end = (0.5 * width * math.cos(angle), 0.03, 0.5 * width * math.sin(angle))
-        solids.tube([(0, 0.08, 0), end], (0.025, 0.018), colour, 8)
+        solids.tube([(0, 0.08, 0), end], (0.025, 0.018), color, 8)
 
 
 def _chair_back(
     solids: Solids,
     rng: np.random.Generator,
     sizes: tuple[float, float, float, float, float],
-    colours: tuple[Colour, Colour],
+    colors: tuple[Color, Color],
 ) -> None:
     """Add a solid, slatted or barred back that leans backwards."""
     width, depth, height, tall, lean = sizes
-    frame, panel = colours
+    frame, panel = colors
 
     def place(x: float, share: float) -> tuple[float, float, float]:
         return x, height + share * tall, -depth / 2 + 0.02 - lean * share
 
-    def board(low: float, high: float, colour: Colour) -> None:
+    def board(low: float, high: float, color: Color) -> None:
         corners = [(-width / 2, low), (width / 2, low), (width / 2, high), (-width / 2, high)]
         rings = [
             [np.add(place(x * 0.96, share), (0, 0, z)) for x, share in corners]
             for z in (-0.018, 0.018)
         ]
-        solids.loft(rings, colour)
+        solids.loft(rings, color)
 
     bars: list[float] = []
     radius = 0.0
@@ -215,28 +215,28 @@ def _chair_back(
         solids.tube([place(x * width, -0.05), place(x * width, 1)], (radius, radius), frame, 8)
 
 
-def _arms(solids: Solids, sizes: tuple[float, float, float], rise: float, colour: Colour) -> None:
+def _arms(solids: Solids, sizes: tuple[float, float, float], rise: float, color: Color) -> None:
     """Add two arm rests on posts."""
     width, depth, height = sizes
     for x in (-1, 1):
         side = x * (width / 2 - 0.005)
-        solids.box((side, height + rise, 0.01), (0.045, 0.03, depth * 0.9), colour)
+        solids.box((side, height + rise, 0.01), (0.045, 0.03, depth * 0.9), color)
         solids.tube(
             [(side, height, depth * 0.36), (side, height + rise, depth * 0.36)],
             (0.016, 0.016),
-            colour,
+            color,
             8,
         )
 
 
 def _shelves(
-    solids: Solids, sizes: tuple[float, float, float, float], count: int, colour: Colour
+    solids: Solids, sizes: tuple[float, float, float, float], count: int, color: Color
 ) -> None:
     """Add sides, a back and shelves."""
     width, height, depth, foot = sizes
     for x in (-1, 1):
-        solids.box((x * (width / 2 - 0.015), foot + height / 2, 0), (0.03, height, depth), colour)
-    solids.box((0, foot + height / 2, -depth / 2 + 0.01), (width, height, 0.02), colour)
+        solids.box((x * (width / 2 - 0.015), foot + height / 2, 0), (0.03, height, depth), color)
+    solids.box((0, foot + height / 2, -depth / 2 + 0.01), (width, height, 0.02), color)
     for level in range(count + 1):
         y = foot + 0.015 + level / count * (height - 0.03)
-        solids.box((0, y, 0), (width, 0.03, depth), colour)
+        solids.box((0, y, 0), (width, 0.03, depth), color)

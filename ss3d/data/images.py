@@ -1,4 +1,4 @@
-"""PNG bytes to RGBA pixels and back; resizing that never shows the colour of transparent pixels."""
+"""PNG bytes to RGBA pixels and back; resizing that never shows the color of transparent pixels."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def without_alpha(data: bytes, name: str) -> bytes:
-    """Return an image file as a PNG that shows the colours of transparent pixels too.
+    """Return an image file as a PNG that shows the colors of transparent pixels too.
 
     Raises:
         DataError: the bytes are not a complete image.
@@ -106,10 +106,10 @@ def resize_rgba(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def resize_photo(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Resize a photo to a square with antialiasing, its mask apart from its colours.
+    """Resize a photo to a square with antialiasing, its mask apart from its colors.
 
     Args:
-        pixels: (height, width, 4) uint8; colours are real also where alpha is 0.
+        pixels: (height, width, 4) uint8; colors are real also where alpha is 0.
         side: of the result, in pixels.
 
     Returns:

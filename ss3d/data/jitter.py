@@ -1,7 +1,7 @@
 """What strong augmentation draws: the table of method.md section 9, per sample, on the CPU.
 
-Colour operations are linear in the colour, so a sample's brightness, saturation, hue, grey and
-channel permutation are one 3x3 matrix. Hue turns about the grey axis of YIQ (torchvision shifts it
+Color operations are linear in the color, so a sample's brightness, saturation, hue, gray and
+channel permutation are one 3x3 matrix. Hue turns about the gray axis of YIQ (torchvision shifts it
 in HSV, which is not linear and four times the price of everything else).
 """
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the brightness of a colour."""
+"""Weights of red, green and blue in the brightness of a color."""
 REFERENCE_SIDE = 224
 """Blur widths are given in pixels of an image of this side."""
 FULL_GATE = 0.2
@@ -25,12 +25,12 @@ FULL_GATE = 0.2
 class Jitter:
     """The parameters of B samples."""
 
-    colour: Tensor
-    """(B, 3, 3) brightness, saturation, hue, grey and permutation: new = matrix @ old."""
+    color: Tensor
+    """(B, 3, 3) brightness, saturation, hue, gray and permutation: new = matrix @ old."""
     contrast: Tensor
-    """(B,) factor on the distance to the object's mean grey."""
+    """(B,) factor on the distance to the object's mean gray."""
     background: Tensor
-    """(B, 3) colour in [0, 1]."""
+    """(B, 3) color in [0, 1]."""
     affine: Tensor
     """(B, 2, 3) zoom and shift, as `affine_grid` takes them."""
     sigma: Tensor
@@ -38,7 +38,7 @@ class Jitter:
     box: Tensor
     """(B, 4) top, bottom, left, right of the cutout in pixels; empty is none."""
     fill_mean: Tensor
-    """(B,) bool: the cutout shows the image's mean colour instead of the background."""
+    """(B,) bool: the cutout shows the image's mean color instead of the background."""
 
 
 def draw_jitter(
@@ -49,7 +49,7 @@ def draw_jitter(
     Args:
         batch: B.
         side: of the images in pixels.
-        background: grey level in [0, 1] that the background is jittered from.
+        background: gray level in [0, 1] that the background is jittered from.
         strength: s in (0, 1].
         generator: on the CPU.
     """
@@ -72,7 +72,7 @@ def draw_jitter(
     probability = 0.5 * min(1.0, strength / FULL_GATE)
     sigma = uniform(0.1, 0.1 + 1.9 * strength) * side / REFERENCE_SIDE
     return Jitter(
-        colour=_colour_matrix(brightness, saturation, turn, order),
+        color=_color_matrix(brightness, saturation, turn, order),
         contrast=contrast,
         background=(background - uniform(0, 60 / 255 * strength, 3)).abs(),
         affine=_affine(
@@ -90,18 +90,18 @@ def blur_radius(side: int, strength: float) -> int:
     return math.ceil(3 * (0.1 + 1.9 * strength) * side / REFERENCE_SIDE)
 
 
-def _colour_matrix(brightness: Tensor, saturation: Tensor, turn: Tensor, order: Tensor) -> Tensor:
-    """Return the (B, 3, 3) product of all linear colour operations.
+def _color_matrix(brightness: Tensor, saturation: Tensor, turn: Tensor, order: Tensor) -> Tensor:
+    """Return the (B, 3, 3) product of all linear color operations.
 
     Args:
         brightness: (B,) factor.
-        saturation: (B,) factor; 0 is grey.
-        turn: (B,) hue in turns of the colour circle.
+        saturation: (B,) factor; 0 is gray.
+        turn: (B,) hue in turns of the color circle.
         order: (B, 3) source channel of each channel.
     """
     identity = torch.eye(3)
-    grey = torch.tensor(LUMA).expand(3, 3)
-    saturate = saturation[:, None, None] * identity + (1 - saturation)[:, None, None] * grey
+    gray = torch.tensor(LUMA).expand(3, 3)
+    saturate = saturation[:, None, None] * identity + (1 - saturation)[:, None, None] * gray
     to_yiq = torch.tensor(
         ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
     )

@@ -1,4 +1,4 @@
-"""What a trial trains on: labelled, unlabelled, validation and test items over the node cache."""
+"""What a trial trains on: labeled, unlabeled, validation and test items over the node cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Items:
         models: the items, in order.
         num_points: M, points of a target cloud.
         device: of the batches.
-        with_clouds: False for unlabelled items, which then hold no reference to any cloud.
+        with_clouds: False for unlabeled items, which then hold no reference to any cloud.
         opaque: show pixels as they are, whatever their alpha.
     """
 
@@ -77,7 +77,7 @@ class Items:
             generator: on the CPU.
 
         Returns:
-            (B, side, side, 4) uint8 and (B, M, 3) float32 object units, or None if unlabelled.
+            (B, side, side, 4) uint8 and (B, M, 3) float32 object units, or None if unlabeled.
         """
         rows = self._rows[positions]
         views = torch.randint(self.num_views, (len(rows),), generator=generator)
@@ -101,7 +101,7 @@ class Items:
         Returns:
             (B, side, side, 4) uint8 and (B, M, 3) float32 object units.
         """
-        assert self._clouds is not None, "unlabelled items cannot be evaluated"
+        assert self._clouds is not None, "unlabeled items cannot be evaluated"
         for rows in self._rows.split(batch_size):
             images = self._read_images(rows, torch.full_like(rows, EVALUATION_VIEW))
             clouds = torch.from_numpy(self._clouds[rows.numpy(), : self._num_points])
@@ -126,7 +126,7 @@ class Items:
         Returns:
             (B, P, 3) float32 object units.
         """
-        assert self._clouds is not None, "unlabelled items have no clouds"
+        assert self._clouds is not None, "unlabeled items have no clouds"
         for rows in self._rows.split(batch_size):
             yield torch.from_numpy(self._clouds[rows.numpy()]).to(self._device)
 
@@ -248,6 +248,6 @@ def _split(
         "val": validation,
         "test": [model for model in models if model.split == "test"],
     }
-    # With every model labelled, the labelled images are the unlabelled ones (method.md section 9).
+    # With every model labeled, the labeled images are the unlabeled ones (method.md section 9).
     parts["unlabeled"] = parts["unlabeled"] or parts["labeled"]
     return parts

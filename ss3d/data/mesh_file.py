@@ -1,4 +1,4 @@
-"""Meshes in any format that trimesh reads, with their colours and textures."""
+"""Meshes in any format that trimesh reads, with their colors and textures."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 TEXTURE_SIDE = 256
 """Textures are reduced to this side; a picture shows hardly more of them."""
-GREY = 0.7
-"""Of what has no colour."""
+GRAY = 0.7
+"""Of what has no color."""
 MAX_FACES = 20_000_000
 """More are refused: a small file can place one mesh many times."""
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".webp")
@@ -145,50 +145,50 @@ def _resolver(beside: _Beside) -> Any:
 
 
 def _part(mesh: Trimesh, transform: Array) -> Surface:
-    """Return one mesh of a file in its place, with its colours and texture."""
+    """Return one mesh of a file in its place, with its colors and texture."""
     if not len(getattr(mesh, "faces", ())):  # a cloud or a path
         return join([])
     faces = np.asarray(mesh.faces)
     count = len(faces)
-    colours = np.full((count, 3, 3), GREY, np.float32)
+    colors = np.full((count, 3, 3), GRAY, np.float32)
     places, texture = np.zeros((count, 3, 2), np.float32), np.full(count, -1)
     textures: tuple[NDArray[np.float32], ...] = ()
     visual: Any = mesh.visual
     if visual.kind == "texture":
-        image, colour = _material(visual)
-        colours[:] = colour
+        image, color = _material(visual)
+        colors[:] = color
         if image is not None and visual.uv is not None and len(visual.uv) == len(mesh.vertices):
             places = np.nan_to_num(np.asarray(visual.uv, np.float32)[faces][:, :, :2])
             texture, textures = np.zeros(count, np.int64), (_pixels(image),)
         elif image is not None:  # which part of it is seen is not known
-            colours *= _pixels(image).mean(axis=(0, 1))
+            colors *= _pixels(image).mean(axis=(0, 1))
     elif visual.kind == "vertex":
-        colours = _unit(visual.vertex_colors)[faces]
+        colors = _unit(visual.vertex_colors)[faces]
     elif visual.kind == "face":
-        colours[:] = _unit(visual.face_colors)[:, None]
+        colors[:] = _unit(visual.face_colors)[:, None]
     vertices = np.asarray(mesh.vertices, np.float64)
     with np.errstate(invalid="ignore"):  # what is not finite is found by `check`
         corners = (vertices @ transform[:3, :3].T + transform[:3, 3])[faces]
     if corners.shape != (count, 3, 3):
         raise DataError("not a readable mesh: expected triangles of points with three coordinates")
-    return Surface(corners, colours, places, texture, textures)
+    return Surface(corners, colors, places, texture, textures)
 
 
 def _material(visual: TextureVisuals) -> tuple[Image | None, NDArray[np.float32]]:
-    """Return the texture, if there is one, and the colour it is multiplied by."""
+    """Return the texture, if there is one, and the color it is multiplied by."""
     material: Any = visual.material
     white = np.ones(3, np.float32)
     if hasattr(material, "baseColorTexture"):
         factor = material.baseColorFactor
-        colour = white if factor is None else _unit(factor)
-        return material.baseColorTexture, colour
+        color = white if factor is None else _unit(factor)
+        return material.baseColorTexture, color
     if material.image is not None:
         return material.image, white  # exporters often write a black Kd beside map_Kd
     return None, _unit(material.main_color)
 
 
 def _pixels(image: Image) -> NDArray[np.float32]:
-    """Return a texture's colours in [0, 1], reduced.
+    """Return a texture's colors in [0, 1], reduced.
 
     Raises:
         DataError: it has too many pixels.
@@ -199,6 +199,6 @@ def _pixels(image: Image) -> NDArray[np.float32]:
     return _unit(np.asarray(small))
 
 
-def _unit(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return (..., >= 3) colours as (..., 3) in [0, 1]."""
-    return np.asarray(colours[..., :3], np.float32) / np.float32(255)
+def _unit(colors: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return (..., >= 3) colors as (..., 3) in [0, 1]."""
+    return np.asarray(colors[..., :3], np.float32) / np.float32(255)

@@ -29,7 +29,7 @@ def cut_object(
         side: of the result in pixels.
 
     Returns:
-        (side, side, 4) uint8; alpha is the mask, colours are the photo's everywhere.
+        (side, side, 4) uint8; alpha is the mask, colors are the photo's everywhere.
 
     Raises:
         DataError: no part of the box lies in the photo, or the square would be too large.

@@ -1,6 +1,6 @@
 """Strong augmentation of a batch, as drawn by `jitter`.
 
-Colours are changed with alpha multiplied in, so only the object changes; then it is put over a
+Colors are changed with alpha multiplied in, so only the object changes; then it is put over a
 jittered background, blurred, made noisy and cut out.
 """
 
@@ -18,7 +18,7 @@ def augment(rgba: Tensor, background: float, strength: float, generator: torch.G
 
     Args:
         rgba: (B, 4, S, S) in [0, 1], alpha multiplied in.
-        background: grey level in [0, 1] that the background is jittered from.
+        background: gray level in [0, 1] that the background is jittered from.
         strength: s in (0, 1].
         generator: on the CPU; noise is drawn on the images' device from a seed it gives.
 
@@ -28,7 +28,7 @@ def augment(rgba: Tensor, background: float, strength: float, generator: torch.G
     side = rgba.shape[-1]
     jitter = draw_jitter(len(rgba), side, background, strength, generator)
     noise_seed = int(torch.randint(2**62, (), generator=generator))
-    pixels = recolour(zoom(rgba, jitter.affine), jitter)
+    pixels = recolor(zoom(rgba, jitter.affine), jitter)
     behind = jitter.background.to(rgba.device)[:, :, None, None]
     images = pixels[:, :3] + (1 - pixels[:, 3:]) * behind
     images = blur(images, jitter.sigma, blur_radius(side, strength))
@@ -49,23 +49,23 @@ def zoom(rgba: Tensor, affine: Tensor) -> Tensor:
     return F.grid_sample(rgba, grid, mode="bilinear", align_corners=False)
 
 
-def recolour(rgba: Tensor, jitter: Jitter) -> Tensor:
-    """Change the colours of the object; transparent pixels stay transparent.
+def recolor(rgba: Tensor, jitter: Jitter) -> Tensor:
+    """Change the colors of the object; transparent pixels stay transparent.
 
-    Contrast is about the object's mean grey, all else is the colour matrix. Colours are clipped
+    Contrast is about the object's mean gray, all else is the color matrix. Colors are clipped
     once, at the end.
 
     Args:
         rgba: (B, 4, S, S) in [0, 1], alpha multiplied in.
         jitter: what was drawn.
     """
-    matrix = jitter.colour.to(rgba.device)
+    matrix = jitter.color.to(rgba.device)
     contrast = jitter.contrast.to(rgba.device)
-    colours, alpha = rgba[:, :3].flatten(2), rgba[:, 3:].flatten(2)  # (B, 3, S*S), (B, 1, S*S)
-    weights = (rgba.new_tensor(LUMA) @ matrix)[:, None]  # grey after the matrix
-    grey = (weights @ colours).sum((1, 2)) / alpha.sum((1, 2)).clamp_min(1e-6)
-    offset = ((1 - contrast) * grey)[:, None, None]
-    changed = torch.baddbmm(offset * alpha, contrast[:, None, None] * matrix, colours)
+    colors, alpha = rgba[:, :3].flatten(2), rgba[:, 3:].flatten(2)  # (B, 3, S*S), (B, 1, S*S)
+    weights = (rgba.new_tensor(LUMA) @ matrix)[:, None]  # gray after the matrix
+    gray = (weights @ colors).sum((1, 2)) / alpha.sum((1, 2)).clamp_min(1e-6)
+    offset = ((1 - contrast) * gray)[:, None, None]
+    changed = torch.baddbmm(offset * alpha, contrast[:, None, None] * matrix, colors)
     changed = torch.minimum(changed.clamp_min_(0), alpha)
     return torch.cat((changed, alpha), dim=1).view(rgba.shape)
 
@@ -96,7 +96,7 @@ def blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
 
 
 def cut_out(images: Tensor, jitter: Jitter) -> Tensor:
-    """Fill one rectangle per image with the background or with the image's mean colour.
+    """Fill one rectangle per image with the background or with the image's mean color.
 
     Args:
         images: (B, 3, S, S).

@@ -3,7 +3,7 @@
 ROOT/pix3d.json   img/<category>/NNNN.*   mask/<category>/NNNN.png   model/<category>/<model>/*
 
 An item is an image with its model's cloud: item id = name of the image, one view. The models group
-the images where val and S2 are chosen; the labelled share is one of images, as in the literature.
+the images where val and S2 are chosen; the labeled share is one of images, as in the literature.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def render(mesh: Mesh, camera: NDArray[np.float32], side: int) -> NDArray[np.uin
     """Render one view of a closed mesh.
 
     Args:
-        mesh: canonical (bounding-box diagonal 1, centred).
+        mesh: canonical (bounding-box diagonal 1, centered).
         camera: (5,) as `draw_cameras` returns; in-plane rotation must be 0.
         side: of the picture in pixels.
 
@@ -95,9 +95,9 @@ def project(vertices: Array, camera: NDArray[np.float32], side: int) -> tuple[Ar
 
 
 def shade(mesh: Mesh, towards: Array) -> Array:
-    """Return the (F, 3) lit colours: ambient, a fixed sun and a light at the camera."""
+    """Return the (F, 3) lit colors: ambient, a fixed sun and a light at the camera."""
     light = brightness(unit_normals(mesh.vertices[mesh.faces]), towards)
-    return np.clip(mesh.colours * light[:, None], 0, 1)
+    return np.clip(mesh.colors * light[:, None], 0, 1)
 
 
 def unit_normals(corners: Array) -> Array:
@@ -115,7 +115,7 @@ def brightness(normals: Array, towards: Array) -> Array:
 
 
 def rasterise(screen: Array, side: int) -> NDArray[np.int64]:
-    """Return which triangle is nearest at each pixel centre.
+    """Return which triangle is nearest at each pixel center.
 
     Every triangle is cut into spans of one pixel row, all spans at once; then the pixels of all
     spans compete by nearness.

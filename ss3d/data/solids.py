@@ -1,4 +1,4 @@
-"""Closed solids as triangles: boxes, tubes, lathes and lofts, collected with a colour each."""
+"""Closed solids as triangles: boxes, tubes, lathes and lofts, collected with a color each."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles with one colour each, outward normals counter-clockwise."""
+    """Triangles with one color each, outward normals counter-clockwise."""
 
     vertices: Array
     """(V, 3)."""
     faces: NDArray[np.int64]
     """(F, 3)."""
-    colours: Array
+    colors: Array
     """(F, 3) in [0, 1]."""
 
     def canonical(self) -> Mesh:
-        """Centre the bounding box at the origin and scale its diagonal to 1, as ShapeNet does."""
+        """Center the bounding box at the origin and scale its diagonal to 1, as ShapeNet does."""
         low, high = self.vertices.min(axis=0), self.vertices.max(axis=0)
         vertices = (self.vertices - (low + high) / 2) / np.linalg.norm(high - low)
-        return Mesh(vertices, self.faces, self.colours)
+        return Mesh(vertices, self.faces, self.colors)
 
 
 class Solids:
@@ -38,7 +38,7 @@ class Solids:
     def __init__(self) -> None:
         self._vertices: list[Array] = []
         self._faces: list[NDArray[np.int64]] = []
-        self._colours: list[Array] = []
+        self._colors: list[Array] = []
         self._count = 0
 
     def mesh(self) -> Mesh:
@@ -46,29 +46,29 @@ class Solids:
         return Mesh(
             np.concatenate(self._vertices),
             np.concatenate(self._faces),
-            np.concatenate(self._colours),
+            np.concatenate(self._colors),
         )
 
-    def box(self, centre: ArrayLike, size: ArrayLike, colour: Colour) -> None:
+    def box(self, center: ArrayLike, size: ArrayLike, color: Color) -> None:
         """Add a box."""
-        half, middle = np.asarray(size) / 2, np.asarray(centre)
+        half, middle = np.asarray(size) / 2, np.asarray(center)
         square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
         rings = [
             middle + half * np.column_stack((square[:, 0], np.full(4, y), square[:, 1]))
             for y in (-1, 1)
         ]
-        self.loft(rings, colour)
+        self.loft(rings, color)
 
-    def pillow(self, centre: ArrayLike, size: ArrayLike, colour: Colour, edge: float) -> None:
+    def pillow(self, center: ArrayLike, size: ArrayLike, color: Color, edge: float) -> None:
         """Add a box whose upper and lower edges are bevelled.
 
         Args:
-            centre: of the box.
+            center: of the box.
             size: along x, y and z.
-            colour: of all faces.
+            color: of all faces.
             edge: width of the bevel.
         """
-        half, middle = np.asarray(size, float) / 2, np.asarray(centre, float)
+        half, middle = np.asarray(size, float) / 2, np.asarray(center, float)
         edge = min(edge, *(0.9 * half))
         rings = []
         for inset, height in (
@@ -82,10 +82,10 @@ class Solids:
             plan = [(-x, -z + c), (-x + c, -z), (x - c, -z), (x, -z + c)]
             plan += [(x, z - c), (x - c, z), (-x + c, z), (-x, z - c)]
             rings.append(middle + [(px, height, pz) for px, pz in plan])
-        self.loft(rings, colour)
+        self.loft(rings, color)
 
     def tube(
-        self, ends: Sequence[ArrayLike], radii: tuple[float, float], colour: Colour, sides: int = 12
+        self, ends: Sequence[ArrayLike], radii: tuple[float, float], color: Color, sides: int = 12
     ) -> None:
         """Add a cylinder or truncated cone between two points."""
         start, end = (np.asarray(point, float) for point in ends)
@@ -95,17 +95,17 @@ class Solids:
         across /= np.linalg.norm(across)
         circle = _circle(sides)
         ring = circle[:, :1] * across + circle[:, 1:] * np.cross(axis, across)
-        self.loft([start + radii[0] * ring, end + radii[1] * ring], colour)
+        self.loft([start + radii[0] * ring, end + radii[1] * ring], color)
 
     def lathe(
-        self, profile: Iterable[tuple[float, float]], place: tuple[float, float], colour: Colour
+        self, profile: Iterable[tuple[float, float]], place: tuple[float, float], color: Color
     ) -> None:
         """Add a solid of revolution about a vertical axis.
 
         Args:
             profile: (radius, height) from the bottom to the top.
             place: x and z of the axis.
-            colour: of all faces.
+            color: of all faces.
         """
         circle = _circle(20)
         rings = [
@@ -114,14 +114,14 @@ class Solids:
             )
             for r, y in profile
         ]
-        self.loft(rings, colour)
+        self.loft(rings, color)
 
-    def loft(self, rings: Iterable[Any], colour: Colour) -> None:
+    def loft(self, rings: Iterable[Any], color: Color) -> None:
         """Add the solid between rings of equally many points, closed at both ends.
 
         Args:
             rings: (n, 3) points each; end caps are fans about their mean.
-            colour: of all faces.
+            color: of all faces.
         """
         stacked = np.asarray(list(rings), float)  # (K, n, 3)
         count, sides, _ = stacked.shape
@@ -139,16 +139,16 @@ class Solids:
                 np.column_stack((here[-1], there[-1], last)),
             )
         )
-        self._add(vertices, faces, colour)
+        self._add(vertices, faces, color)
 
-    def _add(self, vertices: Array, faces: NDArray[np.int64], colour: Colour) -> None:
+    def _add(self, vertices: Array, faces: NDArray[np.int64], color: Color) -> None:
         corners = vertices[faces] - vertices.mean(axis=0)
         volume = np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
         if volume < 0:
             faces = faces[:, ::-1]
         self._vertices.append(vertices)
         self._faces.append(faces + self._count)
-        self._colours.append(np.tile(np.asarray(colour, float), (len(faces), 1)))
+        self._colors.append(np.tile(np.asarray(color, float), (len(faces), 1)))
         self._count += len(vertices)
 
 

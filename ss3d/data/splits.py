@@ -1,4 +1,4 @@
-"""Which training models are labelled: stratified by category, nested over ratios, by model."""
+"""Which training models are labeled: stratified by category, nested over ratios, by model."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def labeled_split(
     """Return the ids whose clouds may be used (method.md section 11.1).
 
     In each category the sorted ids are permuted by the seed and the first
-    `max(1, floor(ratio * n))` are labelled, so smaller ratios are subsets of larger ones.
+    `max(1, floor(ratio * n))` are labeled, so smaller ratios are subsets of larger ones.
 
     Args:
         ids_by_category: training ids of each category; their order does not matter.
-        ratio: share that is labelled, in (0, 1].
+        ratio: share that is labeled, in (0, 1].
         seed: `data.split_seed`.
     """
     labeled: set[str] = set()

@@ -1,4 +1,4 @@
-"""Triangles as they come from a file: coloured at the corners, some of them textured."""
+"""Triangles as they come from a file: colored at the corners, some of them textured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Surface:
 
     corners: Array
     """(F, 3, 3) x, y, z of the corners."""
-    colours: NDArray[np.float32]
+    colors: NDArray[np.float32]
     """(F, 3, 3) red, green, blue of the corners in [0, 1]; multiplied by the texture."""
     places: NDArray[np.float32]
     """(F, 3, 2) u, v of the corners in the texture, repeated outside [0, 1]; v runs up."""
@@ -33,7 +33,7 @@ class Surface:
     """(height, width, 3) in [0, 1] each."""
 
     def canonical(self, up: Up) -> Surface:
-        """Turn y up, centre the bounding box at the origin and scale its diagonal to 1.
+        """Turn y up, center the bounding box at the origin and scale its diagonal to 1.
 
         Args:
             up: the axis that is up now; z becomes y and y becomes -z.
@@ -78,9 +78,7 @@ def join(parts: Sequence[Surface]) -> Surface:
     )
     return Surface(
         corners=np.concatenate([np.zeros((0, 3, 3)), *(part.corners for part in parts)]),
-        colours=np.concatenate(
-            [np.zeros((0, 3, 3), np.float32), *(part.colours for part in parts)]
-        ),
+        colors=np.concatenate([np.zeros((0, 3, 3), np.float32), *(part.colors for part in parts)]),
         places=np.concatenate([np.zeros((0, 3, 2), np.float32), *(part.places for part in parts)]),
         texture=np.concatenate([np.zeros(0, np.int64), *shifted]),
         textures=tuple(texture for part in parts for texture in part.textures),

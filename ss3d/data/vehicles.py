@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ss3d.data.palette import GLASS, METAL, PAINTS, RUBBER, WHITE, WOOD, pick
-from ss3d.data.solids import Array, Colour, Mesh, Solids
+from ss3d.data.solids import Array, Color, Mesh, Solids
 
 
 def airplane(rng: np.random.Generator) -> Mesh:
@@ -125,7 +125,7 @@ def _rig(solids: Solids, rng: np.random.Generator, beam: float, deep: float) -> 
     solids.pillow((0, deep + 0.02, -0.1), (beam, 0.07, 0.26), WHITE, 0.02)
 
 
-def _fuselage(solids: Solids, radius: float, colour: Colour) -> None:
+def _fuselage(solids: Solids, radius: float, color: Color) -> None:
     """Add a body from the tail at z = -0.5 to the nose at 0.5."""
     shape = ((-0.5, 0.15, 0.5), (-0.34, 0.55, 0.3), (-0.12, 1, 0), (0.3, 1, 0), (0.42, 0.75, -0.05))
     stations = [*shape, (0.48, 0.4, -0.1), (0.5, 0.1, -0.1)]
@@ -134,7 +134,7 @@ def _fuselage(solids: Solids, radius: float, colour: Colour) -> None:
             _ellipse((size * radius, size * radius), (0, lift * radius, z))
             for z, size, lift in stations
         ],
-        colour,
+        color,
     )
 
 
@@ -143,7 +143,7 @@ def _wing(
     place: tuple[float, float, float],
     side: int,
     shape: tuple[float, float, float, float],
-    colour: Colour,
+    color: Color,
 ) -> None:
     """Add one wing; `shape` is root chord, tip chord, span and sweep, `place` the leading edge."""
     root, tip, span, sweep = shape
@@ -153,21 +153,21 @@ def _wing(
         z, thick = place[2] - sweep * share, 0.1 * chord
         outline = ((0, 0), (-0.25, 0.5), (-0.7, 0.3), (-1, 0), (-0.7, -0.3), (-0.25, -0.5))
         rings.append([(x, y + v * thick, z + u * chord) for u, v in outline])
-    solids.loft(rings, colour)
+    solids.loft(rings, color)
 
 
-def _fin(solids: Solids, span: tuple[float, float], chord: float, colour: Colour) -> None:
+def _fin(solids: Solids, span: tuple[float, float], chord: float, color: Color) -> None:
     """Add a swept fin at the tail from one height to another."""
     low, high = span
     rings = []
     for y, start, length in ((low, -0.32, chord), (high, -0.43, chord * 0.5)):
         end = max(start - length, -0.55)
         rings.append([(-0.008, y, start), (0.008, y, start), (0.008, y, end), (-0.008, y, end)])
-    solids.loft(rings, colour)
+    solids.loft(rings, color)
 
 
 def _profile(
-    solids: Solids, outline: list[tuple[float, float]], width: float, colour: Colour
+    solids: Solids, outline: list[tuple[float, float]], width: float, color: Color
 ) -> None:
     """Add a side view (z, y) extended over the width, a little narrower at its faces."""
     points = np.array(outline)
@@ -176,7 +176,7 @@ def _profile(
     for x, share in ((-0.5, 0.96), (-0.44, 1.0), (0.44, 1.0), (0.5, 0.96)):
         shrunk = middle + share * (points - middle)
         rings.append(np.column_stack((np.full(len(points), x * width), shrunk[:, 1], shrunk[:, 0])))
-    solids.loft(rings, colour)
+    solids.loft(rings, color)
 
 
 def _hull_width(z: float) -> float:
@@ -187,7 +187,7 @@ def _hull_width(z: float) -> float:
     return math.sqrt(max(0.0004, 1 - taper**3))
 
 
-def _hull(solids: Solids, beam: float, deep: float, colour: Colour) -> None:
+def _hull(solids: Solids, beam: float, deep: float, color: Color) -> None:
     """Add a hull that rises towards the bow."""
     rings = []
     for z in np.linspace(-0.5, 0.5, 15):
@@ -195,10 +195,10 @@ def _hull(solids: Solids, beam: float, deep: float, colour: Colour) -> None:
         section = ((-1, 1), (-0.85, 0.45), (-0.35, 0), (0.35, 0), (0.85, 0.45), (1, 1))
         keel = deep * max(0, z - 0.3) * 2
         rings.append([(u * half, keel * (1 - v) + v * deep + v * lift, z) for u, v in section])
-    solids.loft(rings, colour)
+    solids.loft(rings, color)
 
 
-def _deck(solids: Solids, beam: float, deep: float, colour: Colour) -> None:
+def _deck(solids: Solids, beam: float, deep: float, color: Color) -> None:
     """Add a thin deck on the hull."""
     rings = []
     for z in np.linspace(-0.48, 0.46, 13):
@@ -209,16 +209,16 @@ def _deck(solids: Solids, beam: float, deep: float, colour: Colour) -> None:
                 for x, y in ((-half, 0), (half, 0), (half, 0.006), (-half, 0.006))
             ]
         )
-    solids.loft(rings, colour)
+    solids.loft(rings, color)
 
 
-def _sail(solids: Solids, corners: list[tuple[float, float]], colour: Colour) -> None:
+def _sail(solids: Solids, corners: list[tuple[float, float]], color: Color) -> None:
     """Add a thin triangle in the plane x = 0 from its (y, z) corners."""
-    solids.loft([[(x, y, z) for y, z in corners] for x in (-0.006, 0.006)], colour)
+    solids.loft([[(x, y, z) for y, z in corners] for x in (-0.006, 0.006)], color)
 
 
-def _ellipse(radii: tuple[float, float], centre: tuple[float, float, float]) -> Array:
+def _ellipse(radii: tuple[float, float], center: tuple[float, float, float]) -> Array:
     """Return 16 points of an ellipse across z."""
     angle = np.arange(16) * (math.pi / 8)
     offset = np.column_stack((radii[0] * np.cos(angle), radii[1] * np.sin(angle), 0 * angle))
-    return np.asarray(centre, np.float64) + offset
+    return np.asarray(center, np.float64) + offset

@@ -30,7 +30,7 @@ class ViewSpec:
     crop: float
     """Share of the side that a crop keeps."""
     background: float
-    """Grey level in [0, 1] behind transparent pixels."""
+    """Gray level in [0, 1] behind transparent pixels."""
     flip: bool = False
     """Mirror half of the weak views."""
 
@@ -51,11 +51,11 @@ class WeakView:
     rgba: Tensor
     """(B, 4, S, S) in [0, 1]: cropped, resized, mirrored; alpha multiplied in."""
     images: Tensor
-    """(B, 3, S, S) over the background, normalised."""
+    """(B, 3, S, S) over the background, normalized."""
     mirrored: Tensor
     """(B,) bool, on the CPU."""
     background: float
-    """Grey level behind `images`."""
+    """Gray level behind `images`."""
 
 
 def cached_side(native: int, image_size: int, crop: float) -> int:
@@ -70,20 +70,20 @@ def cached_side(native: int, image_size: int, crop: float) -> int:
 
 
 def eval_view(rgba: Tensor, view: ViewSpec) -> Tensor:
-    """Return the centre crop over the plain background.
+    """Return the center crop over the plain background.
 
     Args:
         rgba: (B, side, side, 4) uint8, alpha not multiplied in.
         view: crop, sizes and background.
 
     Returns:
-        (B, 3, S, S) normalised.
+        (B, 3, S, S) normalized.
     """
-    return normalise(preview_image(rgba, view))
+    return normalize(preview_image(rgba, view))
 
 
 def preview_image(rgba: Tensor, view: ViewSpec) -> Tensor:
-    """Return what `eval_view` shows as (B, 3, S, S) colours in [0, 1], for pictures."""
+    """Return what `eval_view` shows as (B, 3, S, S) colors in [0, 1], for pictures."""
     middle = torch.full((len(rgba),), (view.side - view.crop_side) // 2)
     pixels = _crop(rgba, middle, middle, view)
     return composite(pixels, torch.full((len(rgba), 3), view.background))
@@ -107,7 +107,7 @@ def weak_view(rgba: Tensor, view: ViewSpec, generator: torch.Generator) -> WeakV
         gate = mirrored.to(pixels.device)[:, None, None, None]
         pixels = torch.where(gate, pixels.flip(-1), pixels)
     images = composite(pixels, torch.full((batch, 3), view.background))
-    return WeakView(pixels, normalise(images), mirrored, view.background)
+    return WeakView(pixels, normalize(images), mirrored, view.background)
 
 
 def strong_view(weak: WeakView, strength: float, generator: torch.Generator) -> Tensor:
@@ -119,27 +119,27 @@ def strong_view(weak: WeakView, strength: float, generator: torch.Generator) -> 
         generator: on the CPU.
 
     Returns:
-        (B, 3, S, S) normalised.
+        (B, 3, S, S) normalized.
     """
     if strength == 0:
         return weak.images
-    return normalise(augment(weak.rgba, weak.background, strength, generator))
+    return normalize(augment(weak.rgba, weak.background, strength, generator))
 
 
 def mirror(clouds: Tensor | None, weak: WeakView) -> Tensor:
     """Return the clouds, x to -x where the view was mirrored.
 
     Args:
-        clouds: (B, M, 3) of labelled items.
+        clouds: (B, M, 3) of labeled items.
         weak: view of the same items.
     """
-    assert clouds is not None, "only labelled items can be mirrored"
+    assert clouds is not None, "only labeled items can be mirrored"
     flipped = clouds * clouds.new_tensor((-1.0, 1.0, 1.0))
     return torch.where(weak.mirrored.to(clouds.device)[:, None, None], flipped, clouds)
 
 
 def composite(rgba: Tensor, background: Tensor) -> Tensor:
-    """Blend pixels over one colour per image.
+    """Blend pixels over one color per image.
 
     Args:
         rgba: (B, 4, S, S) in [0, 1], alpha multiplied in.
@@ -152,7 +152,7 @@ def composite(rgba: Tensor, background: Tensor) -> Tensor:
     return rgba[:, :3] + (1 - rgba[:, 3:]) * behind
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalize(images: Tensor) -> Tensor:
     """Return images in [0, 1] with ImageNet's mean and deviation taken out."""
     mean, std = (images.new_tensor(values)[:, None, None] for values in (MEAN, STD))
     return (images - mean) / std

@@ -115,7 +115,7 @@ def orthogonality(basis: Tensor) -> Tensor:
 
 
 def adaptive_instance_norm(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Normalise each channel over the points of an item, then scale and shift, eqs. 12-13 (high).
+    """Normalize each channel over the points of an item, then scale and shift, eqs. 12-13 (high).
 
     Args:
         features: (B or 1, N, C); statistics in fp32.
@@ -127,5 +127,5 @@ def adaptive_instance_norm(features: Tensor, scale: Tensor, shift: Tensor) -> Te
     """
     with full_precision(features.device):
         variance, mean = torch.var_mean(features.float(), dim=1, keepdim=True, correction=0)
-        normalised = (features - mean) * (variance + 1e-5).rsqrt()
-        return torch.addcmul(shift, scale, normalised)
+        normalized = (features - mean) * (variance + 1e-5).rsqrt()
+        return torch.addcmul(shift, scale, normalized)

@@ -1,4 +1,4 @@
-"""Image to feature map to tokens: a ResNet-50 trunk or a small group-normalised CNN."""
+"""Image to feature map to tokens: a ResNet-50 trunk or a small group-normalized CNN."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Network(nn.Module):
         """Return the predicted clouds.
 
         Args:
-            images: (B, 3, S, S), normalised.
+            images: (B, 3, S, S), normalized.
             perturb: feature perturbation; None leaves the features alone.
 
         Returns:
@@ -113,7 +113,7 @@ class Network(nn.Module):
     def parameter_groups(
         self, lr: float, backbone_lr_mult: float, weight_decay: float
     ) -> list[dict[str, Any]]:
-        """Return the optimiser's groups: trunk or not, decayed or not; frozen ones left out.
+        """Return the optimizer's groups: trunk or not, decayed or not; frozen ones left out.
 
         Only weights of linear and convolution layers decay: not norms, biases, positions and the
         semantic basis (decay would fight eq. 19).

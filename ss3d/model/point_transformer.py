@@ -1,4 +1,4 @@
-"""Point Transformer block: vector attention over a neighbour graph (Zhao et al. 2021, eq. 3)."""
+"""Point Transformer block: vector attention over a neighbor graph (Zhao et al. 2021, eq. 3)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Theta = Literal["layer_norm", "point_transformer"]
 
 
 class Graph(NamedTuple):
-    """Neighbours of every point; batch 1 where all samples share them."""
+    """Neighbors of every point; batch 1 where all samples share them."""
 
     index: Tensor
     """(1 or B, N, k)."""
     offsets: Tensor
-    """(1 or B, N, k, 3): (p_i - p_j) over the mean neighbour distance of the shell."""
+    """(1 or B, N, k, 3): (p_i - p_j) over the mean neighbor distance of the shell."""
 
 
 class PointTransformerBlock(nn.Module):
@@ -76,7 +76,7 @@ class PointTransformerBlock(nn.Module):
 
 
 class OffsetNorm(nn.BatchNorm1d):
-    """Batch norm of offsets (…, 3) over all pairs of neighbours; statistics in fp32.
+    """Batch norm of offsets (…, 3) over all pairs of neighbors; statistics in fp32.
 
     On the shell's graph these are the same in every batch.
     """
@@ -93,7 +93,7 @@ class OffsetNorm(nn.BatchNorm1d):
         return super().train(mode and not self.statistics_frozen)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return normalised offsets of the same shape."""
+        """Return normalized offsets of the same shape."""
         return super().forward(input.float().flatten(0, -2)).view(input.shape)
 
 
@@ -116,7 +116,7 @@ def position_encoding(width: int, theta: Theta) -> nn.Sequential:
 
 
 def gather(features: Tensor, index: Tensor) -> Tensor:
-    """Return the neighbours' features (B, N, k, C).
+    """Return the neighbors' features (B, N, k, C).
 
     Args:
         features: (B or 1, N, C).

@@ -71,8 +71,8 @@ class ShapeMatching(nn.Module):
 
         Args:
             stages: in order; the first takes the shell's coordinates.
-            graph: neighbours on the shell, among the features, or on the cloud so far.
-            spacing: mean neighbour distance of the shell, the unit of the offsets.
+            graph: neighbors on the shell, among the features, or on the cloud so far.
+            spacing: mean neighbor distance of the shell, the unit of the offsets.
             progressive: predict coordinates after every stage (ours, off in the paper's text).
         """
         super().__init__()

@@ -1,4 +1,4 @@
-"""The spherical shell that every prediction deforms, and neighbour graphs on point sets."""
+"""The spherical shell that every prediction deforms, and neighbor graphs on point sets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def neighbors(points: Tensor, k: int) -> Tensor:
 
     Args:
         points: (N, C) or (B, N, C); C may be features.
-        k: neighbours, itself included, at most N.
+        k: neighbors, itself included, at most N.
 
     Returns:
         (N, k) or (B, N, k) indices.
@@ -53,6 +53,6 @@ def neighbors(points: Tensor, k: int) -> Tensor:
 
 
 def mean_spacing(points: Tensor, graph: Tensor) -> float:
-    """Return the mean distance of points (N, 3) to their neighbours (N, k), without themselves."""
+    """Return the mean distance of points (N, 3) to their neighbors (N, k), without themselves."""
     distances = torch.linalg.vector_norm(points[graph] - points.unsqueeze(1), dim=-1)
     return float(distances.sum() / (distances > 0).sum())

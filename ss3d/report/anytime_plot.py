@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".pdf")
 _COLORS = ("#0072b2", "#d55e00")
-"""Of Okabe and Ito, which colour-blind people tell apart; the line styles differ too."""
+"""Of Okabe and Ito, which color-blind people tell apart; the line styles differ too."""
 _STYLES = ("-", "--")
 _UNITS = ((2 * 86400.0, 3600.0, "h"), (600.0, 60.0, "min"), (0.0, 1.0, "s"))
 

@@ -38,7 +38,7 @@ class ArmGains:
     labeled_ratio: float | None
     """None if its trials differ in it."""
     num_labeled: int | None
-    """Labelled models of a trial; None if the data set is not known."""
+    """Labeled models of a trial; None if the data set is not known."""
     trials: tuple[str, ...]
     """The complete ones: all that follows is about them. Several of a replicate are averaged."""
     num_replicates: int
@@ -63,7 +63,7 @@ def arm_gains(store: Store, study: StudyRecord, manifest: Manifest | None = None
     Args:
         store: where the exports are.
         study: the trials.
-        manifest: of its data set, to count labelled models.
+        manifest: of its data set, to count labeled models.
 
     Raises:
         CheckpointError: an export is missing or damaged.
@@ -77,7 +77,7 @@ def arm_gains(store: Store, study: StudyRecord, manifest: Manifest | None = None
 
 
 def count_labeled(manifest: Manifest, config: DataConfig) -> int:
-    """Return how many models of a data set are labelled; the split seed does not matter.
+    """Return how many models of a data set are labeled; the split seed does not matter.
 
     Raises:
         DataError: the data set has not the categories.

@@ -83,7 +83,7 @@ def keep_values(
 
 
 def _check_stratum(studies: Sequence[StudyRecord], trials: Sequence[TrialRecord]) -> None:
-    """Refuse trials of several strata; the labelled ratio always makes one: labels are a cost."""
+    """Refuse trials of several strata; the labeled ratio always makes one: labels are a cost."""
     paths = dict.fromkeys([_RATIO, *(path for trial in trials for path in trial.spec.stratum)])
     for path in paths:
         known = [values[path] for trial in trials if path in (values := _values(trial))]

@@ -19,7 +19,7 @@ _WIDTH_IN, _DPI = 9.2, 125
 _ROW_IN, _FRAME_IN = 0.42, 1.6
 _INK, _PALE = "#27272a", "#71717a"
 _MEAN, _BEHIND = "#0072b2", "#d55e00"
-"""Of Okabe and Ito, which colour-blind people tell apart."""
+"""Of Okabe and Ito, which color-blind people tell apart."""
 
 
 def confirmed_as_values(found: Sequence[ConfirmedStratum]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 INK, PALE, LINE, PAPER = "#27272a", "#71717a", "#e4e4e7", "#ffffff"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of Okabe and Ito, which colour-blind people tell apart; a stratum each, in turn."""
+"""Of Okabe and Ito, which color-blind people tell apart; a stratum each, in turn."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 MANY_POINTS = 600
 """From here on points are drawn as pixels, so that pages stay small."""

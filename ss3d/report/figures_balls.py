@@ -21,7 +21,7 @@ class Frame:
 
     azimuth: float
     half_width: float
-    """Object units at the centre."""
+    """Object units at the center."""
     half_height: float
     elevation: float = ELEVATION
     focus: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -39,7 +39,7 @@ class Frame:
 
 
 def frame_around(clouds: list[Array], azimuths: list[float], margin: float = 0.04) -> Frame:
-    """Return the smallest centred frame that holds every cloud from every azimuth.
+    """Return the smallest centered frame that holds every cloud from every azimuth.
 
     Args:
         clouds: (N, 3) each.

@@ -40,7 +40,7 @@ def choose_objects(models: Sequence[Model], pick: Pick, rows: int) -> Choice:
     """Choose objects that all models have predicted, one category after the other.
 
     Categories take turns in the order of their names; within a category objects come by the rule,
-    applied to the mean `cd_l1` over all models of the figure, so that no model is favoured. Where
+    applied to the mean `cd_l1` over all models of the figure, so that no model is favored. Where
     the kept inputs are enough and of every category, only objects with one are candidates.
 
     Args:

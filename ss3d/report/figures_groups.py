@@ -1,4 +1,4 @@
-"""Columns by the value of a parameter: the best trial of each labelled ratio, switch or width."""
+"""Columns by the value of a parameter: the best trial of each labeled ratio, switch or width."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ def _sort_key(value: Any) -> tuple[int, float, str]:
 
 def _label(path: str, value: Any) -> str:
     if path == RATIO:
-        return f"{100 * value:g} % labelled"
+        return f"{100 * value:g} % labeled"
     return f"{path.rpartition('.')[2]} = {short(value)}"

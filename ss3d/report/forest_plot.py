@@ -43,7 +43,7 @@ class _Series:
 
 _CONTROL = _Series("over the supervised control", "#0072b2", "o", 0.14)
 _PRETRAINED = _Series("over the pretrained state", "#d55e00", "s", -0.14)
-"""Colors of Okabe and Ito, which colour-blind people tell apart; the markers differ too."""
+"""Colors of Okabe and Ito, which color-blind people tell apart; the markers differ too."""
 
 
 def forest_rows(gains: Sequence[ArmGains] | Sequence[TrialGains]) -> list[ForestRow]:

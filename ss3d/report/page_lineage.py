@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from ss3d.report.findings import Findings
+from ss3d.report.leaderboard import date
 from ss3d.report.markup import Content, Markup, element, pairs, section
 
 
@@ -67,8 +66,3 @@ def next_commands(findings: Findings) -> list[tuple[str, str]]:
         ("Browse curves and files", "ss3d ui"),
     ]
     return found
-
-
-def date(seconds: float) -> str:
-    """Return a time since the epoch as a person reads it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -41,7 +41,7 @@ def paired_gain(differences: NDArray[np.floating], seed: int = 0) -> PairedGain:
     degrees of freedom, times the standard error of the replicates' means.
 
     With R = 1 the interval covers the choice of validation models alone: not the seeds, so another
-    split, initialisation or order of batches may well give a mean outside.
+    split, initialization or order of batches may well give a mean outside.
 
     Neither the order of models and replicates nor the sign of all differences changes more than
     the sign of the result.

@@ -83,7 +83,7 @@ def project(cloud: Array, azimuth: float, elevation: float = ELEVATION) -> Array
         elevation: degrees above the horizon.
 
     Returns:
-        Perspective image coordinates in object units at the centre, and depth that grows towards
+        Perspective image coordinates in object units at the center, and depth that grows towards
         the camera.
     """
     a, e = np.radians(azimuth), np.radians(elevation)

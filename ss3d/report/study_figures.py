@@ -116,15 +116,15 @@ def _ratios(findings: Findings) -> StudyFigure | None:
     axes.set_xscale("log")
     axes.set_xticks([100 * r for r, _ in best], [f"{100 * r:g} %" for r, _ in best])
     axes.minorticks_off()
-    axes.set_xlabel("labelled models")
+    axes.set_xlabel("labeled models")
     axes.set_ylabel("val/cd_l1")
     axes.grid()
     add_legend(axes)
     return StudyFigure(
         name="label-ratios",
         title="What labels are worth",
-        says="The best trial of each labelled ratio, with what the same labels give without "
-        "unlabelled images: its control and its pretrained state. Lower is better.",
+        says="The best trial of each labeled ratio, with what the same labels give without "
+        "unlabeled images: its control and its pretrained state. Lower is better.",
         figure=figure,
     )
 

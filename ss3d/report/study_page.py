@@ -14,9 +14,10 @@ from ss3d.report.figures_sheet import Panel, Sheet
 from ss3d.report.figures_viewer import png_uri, viewer_page
 from ss3d.report.findings import Findings
 from ss3d.report.inline_svg import inline_svg
+from ss3d.report.leaderboard import date
 from ss3d.report.markup import Content, Markup, details, element, join, picture, section, table
 from ss3d.report.page_answer import answer, question
-from ss3d.report.page_lineage import date, lineage, next_steps
+from ss3d.report.page_lineage import lineage, next_steps
 from ss3d.report.page_style import PAGE
 from ss3d.report.page_tables import confirmation, cost_table, gains, leaderboards
 from ss3d.report.study_figures import study_figures

@@ -2,7 +2,7 @@
 
 Whoever is best of many trials was lucky as well. A confirmation is a study of its own, whose arms
 are the chosen trials under their names and whose replicates are fresh seeds, the same for all arms.
-Which models are labelled is not drawn again: the split is that of the trial.
+Which models are labeled is not drawn again: the split is that of the trial.
 """
 
 from __future__ import annotations

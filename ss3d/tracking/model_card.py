@@ -123,7 +123,7 @@ def _limits(candidate: Candidate, categories: Categories) -> Iterator[str]:
     if few := sorted(name for name, values in categories.items() if len(values) < _FEW):
         yield f"- Fewer than {_FEW} validation models, so a value to distrust: {', '.join(few)}."
     yield (
-        "- One whole object, near the middle of the image. Training put a plain background (grey "
+        "- One whole object, near the middle of the image. Training put a plain background (gray "
         f"level {candidate.config.data.background} of 255) behind transparent pixels: cut photos "
         "out or give a mask; predictions warn where an image differs from that."
     )

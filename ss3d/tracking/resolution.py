@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ss3d.config import fingerprint
 from ss3d.errors import ConfigError, Ss3dError
 from ss3d.settings import Settings
 from ss3d.store import layout
-from ss3d.store.bundle import bundle_exists, get_bundle
+from ss3d.store.bundle import bundle_exists, get_bundle, read_manifest
 from ss3d.store.opening import open_store
+from ss3d.store.protocol import Store
 from ss3d.tracking.connection import mlflow_errors, open_client
-from ss3d.tracking.packaging import WEIGHTS, network_directory
+from ss3d.tracking.packaging import network_directory
+from ss3d.trial.export import find_network
 from ss3d.trial.history import load_trial_record, trial_export
 
 if TYPE_CHECKING:
@@ -39,9 +43,8 @@ def resolve_model(settings: Settings, uri: str) -> Path:
     if match := _REGISTERED.fullmatch(uri):
         name = layout.check_model_name(match["name"])
         return _download(settings, name, match["alias"], match["version"])
-    for directory in (Path(uri) / "best", Path(uri) / "data" / WEIGHTS, Path(uri)):
-        if (directory / "student.safetensors").is_file():
-            return directory
+    if (directory := find_network(Path(uri))) is not None:
+        return directory
     if Path(uri).is_dir():
         raise ConfigError(f"model: the directory {uri} holds no student.safetensors")
     try:
@@ -83,16 +86,21 @@ def _download(settings: Settings, name: str, alias: str | None, version: str | N
         )
         if found is None:
             raise _unknown(client, name, f"alias {alias}" if alias else f"version {version}")
-        target = settings.cache_dir / "models" / name / str(found.version)
-        is_local = (found.source or "").startswith("file:")
-        target.mkdir(parents=True, exist_ok=True)
-        model = download_artifacts(
-            artifact_uri=found.source,
-            dst_path=None if is_local else str(target),
-            tracking_uri=settings.tracking_uri,
-            registry_uri=settings.tracking_uri,
-        )
-        return network_directory(Path(model))
+        source = found.source or ""
+
+        def download(folder: Path | None) -> Path:
+            model = download_artifacts(
+                artifact_uri=source,
+                dst_path=None if folder is None else str(folder),
+                tracking_uri=settings.tracking_uri,
+                registry_uri=settings.tracking_uri,
+            )
+            return network_directory(Path(model))
+
+        if source.startswith("file:"):
+            return download(None)
+        target = settings.cache_dir / "models" / name / f"{found.version}-{_short(source)}"
+        return _once(target, download)
 
 
 def find_version(client: MlflowClient, name: str, version: str) -> ModelVersion | None:
@@ -129,7 +137,39 @@ def _fetch(settings: Settings, study: str, trial: str) -> Path:
             f"trial {study}/{trial}: has no weights, for it is {record.state}; expected a complete "
             f"trial, see `ss3d trials {study}`"
         )
-    target = settings.cache_dir / "models" / study / trial
-    shutil.rmtree(target, ignore_errors=True)
-    get_bundle(store, best, target)
-    return target
+    version = _short(read_manifest(store, best))
+    target = settings.cache_dir / "models" / study / f"{trial}-{version}"
+    return _once(target, lambda folder: _read_bundle(store, best, folder))
+
+
+def _read_bundle(store: Store, prefix: str, folder: Path) -> Path:
+    get_bundle(store, prefix, folder)
+    return folder
+
+
+def _once(target: Path, fetch: Callable[[Path], Path]) -> Path:
+    """Return what `fetch` gave for a folder that nobody changes once it is there.
+
+    It appears complete: processes that fetch the same at once do not see each other's files.
+
+    Args:
+        target: the folder; its name says what is in it.
+        fetch: fills an empty folder and returns the network's place in it.
+    """
+    if (network := find_network(target)) is not None:
+        return network
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".partial-") as staging:
+        folder = Path(staging) / "fetched"
+        folder.mkdir()
+        within = fetch(folder).relative_to(folder)
+        try:
+            folder.rename(target)
+        except OSError:
+            if not target.is_dir():  # otherwise another process was faster
+                raise
+    return target / within
+
+
+def _short(identity: object) -> str:
+    return fingerprint(identity)[:12]

@@ -18,7 +18,7 @@ from torch import Tensor
 from ss3d.config import TrialConfig
 from ss3d.data.border import off_background
 from ss3d.data.photo import fit_square
-from ss3d.data.views import ViewSpec, cached_side, normalise, preview_image
+from ss3d.data.views import ViewSpec, cached_side, normalize, preview_image
 from ss3d.errors import DataError
 from ss3d.model.network import Network
 from ss3d.tracking.image_input import Pixels, read_pixels, split_input
@@ -117,7 +117,7 @@ class ServedModel:
     def reconstruct(self, seen: Sequence[Seen]) -> Clouds:
         """Return (B, N, 3) float32, object units, of up to `BATCH` images."""
         with torch.inference_mode():
-            views = normalise(torch.cat([one.picture for one in seen]))
+            views = normalize(torch.cat([one.picture for one in seen]))
             return self._network(views.to(self._device)).float().cpu().numpy()
 
 
@@ -138,7 +138,7 @@ def load_model(directory: Path, device: torch.device | None = None) -> ServedMod
 
 def _warn(share: float, background: int) -> str:
     return (
-        f"{share:.0%} of its border is not the plain background that training saw (grey level "
+        f"{share:.0%} of its border is not the plain background that training saw (gray level "
         f"{background}); cut the object out, by transparent pixels or a mask, with some margin"
     )
 

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ss3d.errors import ConfigError, RefusedError, ServiceError
@@ -28,8 +29,8 @@ from ss3d.tracking.naming import experiment_name, view_key
 HOST = "127.0.0.1"
 _START_S = 120.0
 _STOP_S = 10.0
-_STANDARD_ERROR = 2
-"""Where the server's own talk goes: standard output is for our JSON."""
+LOG = "mlflow-server.log"
+"""File of the home folder that holds what the server itself says, since its last start."""
 
 
 @contextlib.contextmanager
@@ -57,10 +58,14 @@ def serve_pages(settings: Settings, port: int) -> Iterator[tuple[str, subprocess
     port = _bindable(port)
     environment = {**ENVIRONMENT, **os.environ}
     command = _command(settings, port)
-    with subprocess.Popen(command, env=environment, stdout=_STANDARD_ERROR) as process:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (
+        (settings.home / LOG).open("wb") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
+    ):
         try:
             address = f"http://{HOST}:{port}"
-            _wait_until_healthy(address, process)
+            _wait_until_healthy(address, process, settings.home / LOG)
             yield address, process
         finally:
             process.terminate()
@@ -106,17 +111,21 @@ def _command(settings: Settings, port: int) -> list[str]:
     ]
 
 
-def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServiceError(f"MLflow's server at {address} ended with code {process.returncode}")
+            raise ServiceError(
+                f"MLflow's server at {address} ended with code {process.returncode}; {log} says why"
+            )
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise ServiceError(f"MLflow's server at {address} did not answer within {_START_S:.0f} s")
+    raise ServiceError(
+        f"MLflow's server at {address} did not answer within {_START_S:.0f} s; see {log}"
+    )
 
 
 def _bindable(port: int) -> int:

@@ -20,7 +20,7 @@ INDEX_WEIGHT = 0.1
 
 
 def supervised_distance(clouds: Sequence[Tensor], target: Tensor) -> Tensor:
-    """Return the mean L1 Chamfer distance of a labelled batch (eq. 18, high).
+    """Return the mean L1 Chamfer distance of a labeled batch (eq. 18, high).
 
     The first term of eq. 20, whose other, orthogonality, has a guessed weight.
 

@@ -1,4 +1,4 @@
-"""Supervised pretraining on the labelled images (method section 8.2)."""
+"""Supervised pretraining on the labeled images (method section 8.2)."""
 
 from __future__ import annotations
 

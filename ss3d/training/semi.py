@@ -1,8 +1,8 @@
 """The teacher-student phase (method section 9): one step is one pass of the student.
 
-Per step the student sees labelled images, two strong views and one perturbed view of the unlabelled
+Per step the student sees labeled images, two strong views and one perturbed view of the unlabeled
 images, all in one forward; the teacher labels the weak view without gradient and follows the
-student by EMA. With `lambda_u = 0` no unlabelled image is read: that is the supervised control.
+student by EMA. With `lambda_u = 0` no unlabeled image is read: that is the supervised control.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unlabeled:
-    """The views of the U unlabelled images of one step, normalised."""
+    """The views of the U unlabeled images of one step, normalized."""
 
     weak: WeakView
     second_weak: Tensor | None  # (U, 3, S, S), never mirrored; for the confidence weight
@@ -39,7 +39,7 @@ class Unlabeled:
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step, normalised."""
+    """The images of one step, normalized."""
 
     labeled: Tensor  # (B, 3, S, S)
     target: Tensor  # (B, M, 3)
@@ -166,7 +166,7 @@ def semi_losses(
 def labeled_losses(
     student: Network, stages: list[Tensor], batch: Batch, config: SemiConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the labelled half of eq. 22 and its two terms."""
+    """Return the labeled half of eq. 22 and its two terms."""
     supervised = supervised_distance(stages, batch.target)
     orthogonality = student.orthogonality()
     terms = {"loss_sup": supervised, "loss_orth": orthogonality}

@@ -45,7 +45,7 @@ def nearest_spacing(clouds: Tensor) -> Tensor:
 
 
 def spacing_variation(clouds: Tensor) -> Tensor:
-    """Return the coefficient of variation of the nearest-neighbour spacing: 0 is a lattice.
+    """Return the coefficient of variation of the nearest-neighbor spacing: 0 is a lattice.
 
     Points drawn independently on a plane have 0.52; larger is clumped.
 
@@ -66,7 +66,7 @@ def void_share(gt_to_pred: Tensor, target: Tensor) -> Tensor:
 
     Args:
         gt_to_pred: (B, M) distance of every target point to the prediction, object units.
-        target: (B, M, 3), whose mean nearest-neighbour distance is its spacing.
+        target: (B, M, 3), whose mean nearest-neighbor distance is its spacing.
 
     Returns:
         (B,) in [0, 1].
@@ -78,7 +78,7 @@ def void_share(gt_to_pred: Tensor, target: Tensor) -> Tensor:
 def patch_width(clouds: Tensor) -> Tensor:
     """Return how wide the shape is around every point: small on legs, rods, tips and narrow fins.
 
-    The standard deviation of the point's 32 nearest neighbours along their second principal axis.
+    The standard deviation of the point's 32 nearest neighbors along their second principal axis.
     Points sample the area evenly, so a patch has the same area everywhere: on a wide surface it is
     a disc and this is about half its radius; on a rod it is a strip and this is the rod's width.
 
@@ -91,8 +91,8 @@ def patch_width(clouds: Tensor) -> Tensor:
     index = neighbors(clouds, min(PATCH_POINTS, clouds.shape[1]))  # (B, M, k)
     rows = torch.arange(len(clouds), device=clouds.device)[:, None, None]
     patches = clouds[rows, index].double()  # (B, M, k, 3)
-    centred = patches - patches.mean(dim=2, keepdim=True)
-    covariance = centred.mT @ centred / index.shape[-1]
+    centered = patches - patches.mean(dim=2, keepdim=True)
+    covariance = centered.mT @ centered / index.shape[-1]
     return torch.linalg.eigvalsh(covariance)[..., 1].clamp_min(0).sqrt().float()
 
 

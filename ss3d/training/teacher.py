@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def decay_at(step: int, ema_decay: float, warmup: int) -> float:
-    """Return the decay of one optimiser step: constant, or min(1 - 1/(t + t0), decay) (ours).
+    """Return the decay of one optimizer step: constant, or min(1 - 1/(t + t0), decay) (ours).
 
     A warm-up without offset would replace the converged teacher at step 0, so `warmup` is the
     offset t0, and 0 means a constant decay.

@@ -30,6 +30,12 @@ NUM_MODELS = 3
 NUM_EPOCHS = 6
 
 
+def find_network(folder: Path) -> Path | None:
+    """Return the exported network of a trial's folder, of an MLflow model, or here."""
+    places = (folder / "best", folder / "data" / "network", folder)
+    return next((place for place in places if (place / "student.safetensors").is_file()), None)
+
+
 def export_best(state: TrialState, data: TrialData, directory: Path) -> dict[str, Any]:
     """Write the best network of the phase with its configuration, values and clouds.
 

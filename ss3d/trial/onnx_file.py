@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ss3d.config import TrialConfig
-from ss3d.data.views import normalise
+from ss3d.data.views import normalize
 from ss3d.errors import ConfigError, OutcomeError
 from ss3d.model.network import Network
 
@@ -26,14 +26,14 @@ _BATCHES = (1, 3)
 
 
 class _Portable(nn.Module):
-    """Pictures in [0, 1] to clouds: normalisation inside."""
+    """Pictures in [0, 1] to clouds: normalization inside."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(normalise(images))
+        return self.network(normalize(images))
 
 
 def write_onnx(path: Path, network: Network, config: TrialConfig) -> float:

@@ -36,7 +36,7 @@ class PhaseProbe:
     """One phase of a trial."""
 
     step_s: float
-    """Seconds of an optimiser step."""
+    """Seconds of an optimizer step."""
     check_s: float
     """Seconds of the validation that ends an epoch."""
     save_s: float
@@ -51,7 +51,7 @@ class Probe:
     pretrain: PhaseProbe
     semi: PhaseProbe
     control_step_s: float
-    """Seconds of a step that sees no unlabelled image."""
+    """Seconds of a step that sees no unlabeled image."""
     export_s: float
     export_bytes: int
     """Of the best weights with their previews."""

@@ -78,7 +78,7 @@ def pretrain_key(config: TrialConfig, data_hash: str) -> str:
 def control_key(config: TrialConfig, data_hash: str) -> str:
     """Return the identity of a trial's supervised control; empty where there is nothing to control.
 
-    A trial that ends with its pretrained state, or sees no unlabelled image, has none.
+    A trial that ends with its pretrained state, or sees no unlabeled image, has none.
     """
     if not config.semi.enabled or config.semi.lambda_u == 0:
         return ""

@@ -79,7 +79,7 @@ class TrialState:
         self.best_epoch, self.best_value, self.pretrained_value = 0, float("inf"), None
 
     def epoch_steps(self) -> range:
-        """Return the optimiser steps of the epoch that comes next; none for epoch 0."""
+        """Return the optimizer steps of the epoch that comes next; none for epoch 0."""
         config = self.config.pretrain if self.phase == "pretrain" else self.config.semi
         if self.epoch < 0:
             return range(0)
@@ -217,7 +217,7 @@ def build(config: TrialConfig, device: torch.device, weights: Path | None = None
 
 
 def pretrain_optimizer(config: TrialConfig, student: Network) -> torch.optim.AdamW:
-    """Return a fresh optimiser of the pretraining phase."""
+    """Return a fresh optimizer of the pretraining phase."""
     pretrain = config.pretrain
     return make_optimizer(
         student.parameter_groups(pretrain.lr, pretrain.backbone_lr_mult, pretrain.weight_decay)
@@ -225,7 +225,7 @@ def pretrain_optimizer(config: TrialConfig, student: Network) -> torch.optim.Ada
 
 
 def semi_optimizer(config: TrialConfig, student: Network) -> torch.optim.AdamW:
-    """Return a fresh optimiser of the teacher-student phase."""
+    """Return a fresh optimizer of the teacher-student phase."""
     semi = config.semi
     return make_optimizer(
         student.parameter_groups(semi.lr, semi.backbone_lr_mult, semi.weight_decay)

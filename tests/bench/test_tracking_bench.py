@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import time
 from pathlib import Path
 
+import psutil
+import pytest
+
+from ss3d.bench import outage
 from ss3d.bench.outage import summarize_outage
 from ss3d.bench.timing import Spread
 from ss3d.bench.tracking import (
@@ -36,6 +42,17 @@ def test_the_interval_of_an_outage_holds_its_ratio() -> None:
     assert found.ratio == 1.05
     assert 2.0 / 2.1 <= found.interval[0] <= found.ratio <= found.interval[1] <= 2.2 / 1.9
     assert summarize_outage([2.0, 2.0], [1.0, 1.0]).interval == (0.5, 0.5)
+
+
+def test_a_server_is_halted_after_a_while_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "AWAY_FROM_S", 0.05)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        server = psutil.Process(process.pid)
+        with outage.halted(process.pid):
+            while server.status() != psutil.STATUS_STOPPED:
+                time.sleep(0.01)
+        assert server.status() != psutil.STATUS_STOPPED
+        process.kill()
 
 
 def test_every_client_brings_all_points(migrated_database: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_ratios_of_directories_are_their_columns(home):
     output = home / "ratios.png"
     found = json.loads(ss3d("figure", "ratios", home / "many", home / "few", "-o", output,
                             "--rows", 1, "--home", home, "--json"))  # fmt: skip
-    assert [model["label"] for model in found["models"]] == ["20 % labelled", "50 % labelled"]
+    assert [model["label"] for model in found["models"]] == ["20 % labeled", "50 % labeled"]
     with Image.open(output) as picture:
         assert picture.width > picture.height
 

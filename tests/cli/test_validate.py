@@ -16,7 +16,7 @@ def test_validate_counts_pretrainings_and_strata() -> None:
     result = CliRunner().invoke(app, ["validate", str(SPACES / "paper.toml"), "--json"])
     value = json.loads(result.stdout)
     assert result.exit_code == 0
-    assert value["pretrains"] == 15  # 3 labelled ratios x 5 numbers of heads
+    assert value["pretrains"] == 15  # 3 labeled ratios x 5 numbers of heads
     assert [stratum["data.labeled_ratio"] for stratum in value["strata"]] == [0.01, 0.1, 0.2]
 
 

@@ -20,7 +20,7 @@ NAMES = {"02691156": "airplane", "03001627": "chair"}
 
 
 def picture(rng, side=SIDE):
-    """Random colours with an opaque disc: what lies outside is transparent but not black."""
+    """Random colors with an opaque disc: what lies outside is transparent but not black."""
     pixels = rng.integers(0, 256, (side, side, 4), dtype=np.uint8)
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     pixels[..., 3] = np.where(x**2 + y**2 < (0.4 * side) ** 2, 255, 0)

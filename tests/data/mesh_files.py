@@ -28,12 +28,12 @@ def obj(vertices, faces, head="", uv=None):
     return "\n".join(lines) + "\n"
 
 
-def ply(vertices, faces, colours=None):
-    """ASCII, with the colours (V, 3) of the vertices."""
+def ply(vertices, faces, colors=None):
+    """ASCII, with the colors (V, 3) of the vertices."""
     fields = ["property float x", "property float y", "property float z"]
-    if colours is not None:
+    if colors is not None:
         fields += [f"property uchar {name}" for name in ("red", "green", "blue")]
-        vertices = np.hstack((vertices, colours))
+        vertices = np.hstack((vertices, colors))
     head = ["ply", "format ascii 1.0", f"element vertex {len(vertices)}", *fields]
     if len(faces):
         head += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
@@ -53,8 +53,8 @@ def stl(vertices, faces):
     return bytes(80) + struct.pack("<I", len(faces)) + b"".join(rows)
 
 
-def glb(vertices, faces, colour):
-    """Binary glTF with one material of that base colour."""
+def glb(vertices, faces, color):
+    """Binary glTF with one material of that base color."""
     points = np.asarray(vertices, "<f4")
     blob = points.tobytes() + np.asarray(faces, "<u4").tobytes()
     low, high = points.min(axis=0).tolist(), points.max(axis=0).tolist()
@@ -65,7 +65,7 @@ def glb(vertices, faces, colour):
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],
         "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "material": 0}]}],
-        "materials": [{"pbrMetallicRoughness": {"baseColorFactor": [*colour, 1]}}],
+        "materials": [{"pbrMetallicRoughness": {"baseColorFactor": [*color, 1]}}],
         "accessors": [
             {"bufferView": 0, "componentType": 5126, "count": len(points), "type": "VEC3"}
             | {"min": low, "max": high},

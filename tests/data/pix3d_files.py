@@ -14,7 +14,7 @@ IMAGES_PER_MODEL = 2
 
 
 class Pix3dTree:
-    """Photos of a grey wall with a coloured object; the mask is the object's box."""
+    """Photos of a gray wall with a colored object; the mask is the object's box."""
 
     def __init__(self, root):
         self.root = root

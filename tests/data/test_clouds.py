@@ -15,7 +15,7 @@ def test_unit_ball_of_a_box():
     assert np.linalg.norm(ball, axis=1) == pytest.approx(np.ones(8), abs=1e-6)
 
 
-def test_centre_is_that_of_the_bounding_box_not_of_the_points():
+def test_center_is_that_of_the_bounding_box_not_of_the_points():
     crowded = np.concatenate((np.zeros((99, 3)), np.ones((1, 3)))).astype(np.float32)
     ball = unit_ball(crowded)
     assert ball[0] == pytest.approx(-ball[-1])

@@ -20,7 +20,7 @@ def test_damaged_bytes_are_named(damage):
         decode_rgba(damage(data), "chair/a view 03")
 
 
-def test_hidden_colour_of_transparent_pixels_does_not_bleed():
+def test_hidden_color_of_transparent_pixels_does_not_bleed():
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[:, :32] = (0, 0, 255, 255)
     pixels[:, 32:] = (255, 0, 0, 0)  # red, but invisible

@@ -46,7 +46,7 @@ def test_unlabeled_items_have_no_cloud_anywhere(data):
         next(data.unlabeled.evaluation())
 
 
-def test_all_labels_makes_the_labelled_images_unlabelled(dataset, tmp_path):
+def test_all_labels_makes_the_labeled_images_unlabeled(dataset, tmp_path):
     data = load(dataset, tmp_path, labeled_ratio=1.0)
     assert data.unlabeled.ids == data.labeled.ids
     assert len(data.labeled) == 20

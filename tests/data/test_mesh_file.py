@@ -4,7 +4,7 @@ from mesh_files import cube, glb, image_bytes, obj, off, ply, stl, write
 
 from ss3d.data import images
 from ss3d.data.files import Files
-from ss3d.data.mesh_file import GREY, read_surface
+from ss3d.data.mesh_file import GRAY, read_surface
 from ss3d.errors import DataError
 
 VERTICES, FACES = cube()
@@ -37,17 +37,17 @@ def test_every_format_gives_the_same_triangles(tmp_path, suffix, content):
     )
 
 
-def test_colours_of_materials_vertices_and_nothing(tmp_path):
+def test_colors_of_materials_vertices_and_nothing(tmp_path):
     write(tmp_path / "m.mtl", RED)
     write(tmp_path / "m.obj", obj(VERTICES, FACES, "mtllib m.mtl\nusemtl red"))
-    assert (read(tmp_path).colours == (1, 0, 0)).all()
+    assert (read(tmp_path).colors == (1, 0, 0)).all()
     write(tmp_path / "plain.obj", obj(VERTICES, FACES))
-    assert (read(tmp_path, "plain.obj").colours == np.float32(GREY)).all()
+    assert (read(tmp_path, "plain.obj").colors == np.float32(GRAY)).all()
     write(tmp_path / "v.ply", ply(VERTICES, FACES, VERTICES * 255))
     surface = read(tmp_path, "v.ply")
-    assert surface.colours == pytest.approx(surface.corners)
+    assert surface.colors == pytest.approx(surface.corners)
     write(tmp_path / "g.glb", glb(VERTICES, FACES, (0, 1, 0)))
-    assert (read(tmp_path, "g.glb").colours == (0, 1, 0)).all()
+    assert (read(tmp_path, "g.glb").colors == (0, 1, 0)).all()
 
 
 def test_texture_replaces_a_black_material(tmp_path):
@@ -59,24 +59,24 @@ def test_texture_replaces_a_black_material(tmp_path):
     assert (surface.texture == 0).all()
     assert surface.places == pytest.approx(surface.corners[..., :2])
     assert surface.textures[0].reshape(-1, 3).mean(axis=0).tolist() == [0, 0, 1]
-    assert (surface.colours == 1).all()
+    assert (surface.colors == 1).all()
     write(tmp_path / "m.obj", obj(VERTICES, FACES, head))
     surface = read(tmp_path)  # where in the texture is not known: its mean
     assert surface.textures == ()
-    assert (surface.colours == (0, 0, 1)).all()
+    assert (surface.colors == (0, 0, 1)).all()
 
 
-def test_places_without_a_material_leave_a_grey_mesh(tmp_path):
+def test_places_without_a_material_leave_a_gray_mesh(tmp_path):
     write(tmp_path / "m.obj", obj(VERTICES, FACES, uv=VERTICES[:, :2]))
     surface = read(tmp_path)
-    shown = surface.colours[0, 0] * (surface.textures[0][0, 0] if surface.textures else 1)
+    shown = surface.colors[0, 0] * (surface.textures[0][0, 0] if surface.textures else 1)
     assert np.ptp(shown) < 1e-6
     assert 0.2 < shown[0] < 0.9
 
 
-def test_missing_material_file_leaves_a_grey_mesh_and_is_named(tmp_path, caplog):
+def test_missing_material_file_leaves_a_gray_mesh_and_is_named(tmp_path, caplog):
     write(tmp_path / "m.obj", obj(VERTICES, FACES, "mtllib none.mtl\nusemtl red"))
-    assert (read(tmp_path).colours == np.float32(GREY)).all()
+    assert (read(tmp_path).colors == np.float32(GRAY)).all()
     assert "m.obj: shown without none.mtl (there is no such file), which it refers" in caplog.text
 
 
@@ -84,10 +84,10 @@ def test_bad_texture_is_left_out_and_named(tmp_path, caplog):
     write(tmp_path / "m.mtl", "newmtl a\nKd 1 0 0\nmap_Kd wood.png\n")
     head = "mtllib m.mtl\nusemtl a"
     write(tmp_path / "m.obj", obj(VERTICES, FACES, head, uv=VERTICES[:, :2]))
-    assert (read(tmp_path).colours == (1, 0, 0)).all()
+    assert (read(tmp_path).colors == (1, 0, 0)).all()
     assert "shown without wood.png (there is no such file)" in caplog.text
     write(tmp_path / "wood.png", b"no picture")
-    assert (read(tmp_path).colours == (1, 0, 0)).all()
+    assert (read(tmp_path).colors == (1, 0, 0)).all()
     assert "shown without wood.png (not a readable image)" in caplog.text
     caplog.clear()
     write(tmp_path / "wood.png", image_bytes(np.zeros((4, 4, 3))))

@@ -52,7 +52,7 @@ def test_folders_and_files_by_rule(folder, store):
     assert [key for key, item in by_key(store).items() if item.split == "val"] == ["stool/s7"]
 
 
-def test_cloud_lies_on_the_faces_of_the_centred_cube(folder, store):
+def test_cloud_lies_on_the_faces_of_the_centered_cube(folder, store):
     prepare(folder, store)
     for number, size in enumerate(SIZES):
         cloud = by_key(store)[f"02691156/t{number}"].cloud
@@ -80,7 +80,7 @@ def test_cameras_are_those_of_r2n2_and_show_the_cloud(folder, store):
             assert hit.mean() > 0.97
 
 
-def test_colour_reaches_the_picture(folder, store):
+def test_color_reaches_the_picture(folder, store):
     prepare(folder, store)
     pixels = decode_rgba(by_key(store)["02691156/t2"].images[0], "t2")
     solid = pixels[pixels[..., 3] == 255]

@@ -10,12 +10,12 @@ from ss3d.data.surface import Surface, join
 CAMERA = np.array((0, 0, 0, 1, 49.134342), np.float32)  # from +x, looking to -x
 
 
-def surface(corners, colours=(1.0, 1.0, 1.0), places=None, textures=()):
+def surface(corners, colors=(1.0, 1.0, 1.0), places=None, textures=()):
     corners = np.asarray(corners, float)
     count = len(corners)
     return Surface(
         corners,
-        np.broadcast_to(np.asarray(colours, np.float32), (count, 3, 3)),
+        np.broadcast_to(np.asarray(colors, np.float32), (count, 3, 3)),
         np.zeros((count, 3, 2), np.float32) if places is None else places,
         np.full(count, 0 if textures else -1),
         textures,
@@ -34,7 +34,7 @@ def test_a_closed_solid_looks_as_in_the_other_renderer():
     mesh = solids.mesh()
     camera = np.array((33, 27, 0, 0.8, 49.134342), np.float32)
     corners = mesh.vertices[mesh.faces]
-    painted = render_surface(surface(corners, mesh.colours[:, None]), camera, 48).astype(int)
+    painted = render_surface(surface(corners, mesh.colors[:, None]), camera, 48).astype(int)
     plain = render(mesh, camera, 48).astype(int)
     assert (painted[..., 3] == plain[..., 3]).all()
     solid = plain[..., 3] == 255
@@ -59,23 +59,23 @@ def test_texture_lies_as_its_places_say():
     assert (moved == picture).all()  # textures repeat
 
 
-def test_texture_and_colours_are_seen_in_perspective():
+def test_texture_and_colors_are_seen_in_perspective():
     """Halfway along a receding square in space is not halfway on the screen."""
     at = 0.5 * np.array([(-1, -0.2, 1), (1, -0.2, -1), (1, 0.2, -1), (-1, 0.2, 1)])
     uv = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32)
     faces = [(0, 1, 2), (0, 2, 3)]
     halves = np.array([[(1, 0, 0), (0, 1, 0)]], np.float32)
-    colours = np.stack((1 - uv[:, 0], uv[:, 0], 0 * uv[:, 0]), axis=1)
+    colors = np.stack((1 - uv[:, 0], uv[:, 0], 0 * uv[:, 0]), axis=1)
     textured = surface(at[faces], places=uv[faces], textures=(halves,))
-    for squares in (textured, surface(at[faces], colours[faces])):
+    for squares in (textured, surface(at[faces], colors[faces])):
         picture = render_surface(squares, CAMERA, 96)
         row = picture[48].astype(int)
         change = np.flatnonzero((row[:, 3] > 0) & (row[:, 1] > row[:, 0]))[0]
-        assert change == pytest.approx(48, abs=1)  # the middle in space is at the centre
+        assert change == pytest.approx(48, abs=1)  # the middle in space is at the center
         assert (row[:, 3] > 0)[:48].sum() < (row[:, 3] > 0)[48:].sum() - 10
 
 
-def test_colours_of_corners_blend():
+def test_colors_of_corners_blend():
     picture = render_surface(surface(square(), np.eye(3)), CAMERA, 64)
     assert len(np.unique(picture[picture[..., 3] == 255], axis=0)) > 100
 
@@ -107,7 +107,7 @@ def test_z_up_is_turned():
     assert np.sign(normals[1] @ (0, 0, 1)) == np.sign(normals[0] @ (0, -1, 0))  # not mirrored
 
 
-def test_canonical_centres_the_bounding_box():
+def test_canonical_centers_the_bounding_box():
     vertices, faces = cube((1, 2, 2), (5, 6, 7))
     corners = surface(vertices[faces]).canonical("y").corners
     assert corners.max(axis=(0, 1)) == pytest.approx((1 / 6, 1 / 3, 1 / 3))

@@ -69,13 +69,13 @@ def test_images_are_padded_to_a_square(folder, store):
         table(folder, ["img/p2.png,a.npy,train", "img/p1.jpg,a.npy,val"], "image,cloud,split"),
         store,
     )
-    for key, colour in (("object/img-p2", (20, 50, 200)), ("object/img-p1", (10, 50, 200))):
+    for key, color in (("object/img-p2", (20, 50, 200)), ("object/img-p1", (10, 50, 200))):
         pixels = decode_rgba(by_key(store)[key].images[0], key)
         assert pixels.shape == (32, 32, 4)
         assert (pixels[:4, :, 3] == 0).all()
         assert (pixels[-4:, :, 3] == 0).all()
         assert (pixels[8:-8, :, 3] == 255).all()
-        assert pixels[16, 16, :3].tolist() == pytest.approx(colour, abs=3)
+        assert pixels[16, 16, :3].tolist() == pytest.approx(color, abs=3)
 
 
 def test_own_alpha_is_kept_and_photos_are_turned_upright(folder, store):
@@ -120,7 +120,7 @@ def test_lines_of_a_model_go_to_one_split(folder, store):
     ("rows", "columns", "message"),
     [
         (["img/p0.png"], "image", "got the columns image; expected image, cloud"),
-        (["a,b,c"], "image,cloud,colour", "got the columns image, cloud, colour; expected"),
+        (["a,b,c"], "image,cloud,color", "got the columns image, cloud, color; expected"),
         (["img/p0.png,"], "image,cloud", "line 2: expected an image and a cloud"),
         (["img/p0.png,a.npy,what"], "image,cloud", "line 2: expected an image and a cloud"),
         (["img/p0.png,a.npy,best"], "image,cloud,split", "line 2: got the split 'best'"),

@@ -42,7 +42,7 @@ def test_box_beside_the_photo_is_named(box):
         cut_object(PHOTO, MASK, box, 12)
 
 
-def test_colours_outside_the_mask_survive_resampling():
+def test_colors_outside_the_mask_survive_resampling():
     photo = np.full((40, 40, 3), (10, 200, 60), np.uint8)
     square = cut_object(photo, np.zeros((40, 40), np.uint8), (5, 5, 30, 30), 17)
     assert np.unique(square.reshape(-1, 4), axis=0).tolist() == [[10, 200, 60, 0]]

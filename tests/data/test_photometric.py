@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from ss3d.data.jitter import LUMA, Jitter, blur_radius, draw_jitter
-from ss3d.data.photometric import augment, blur, cut_out, recolour, zoom
+from ss3d.data.photometric import augment, blur, cut_out, recolor, zoom
 from ss3d.data.randomness import generator
 
 
 def jitter(batch, **changes):
     plain = {
-        "colour": torch.eye(3).repeat(batch, 1, 1),
+        "color": torch.eye(3).repeat(batch, 1, 1),
         "contrast": torch.ones(batch),
         "background": torch.ones(batch, 3),
         "affine": torch.eye(2, 3).repeat(batch, 1, 1),
@@ -34,7 +34,7 @@ def object_on_nothing(batch=2, side=16):
 
 def test_every_sample_has_parameters_of_its_own():
     values = drawn(batch=64)
-    flat = torch.cat([values.colour.flatten(1), values.affine.flatten(1), values.background], dim=1)
+    flat = torch.cat([values.color.flatten(1), values.affine.flatten(1), values.background], dim=1)
     assert len(torch.unique(flat, dim=0)) == 64
     assert len(torch.unique(values.contrast)) > 40
 
@@ -62,9 +62,9 @@ def test_ranges_and_gates_are_those_of_the_table(strength):
     assert area.max() <= 0.25 * strength * 1.02
     assert values.box.min() >= 0
     assert values.box.max() <= 224
-    saturated = values.colour - values.colour.mean(1, keepdim=True)
-    grey = saturated.abs().amax((1, 2)) < 1e-5  # all rows the same
-    assert grey.float().mean() == pytest.approx(0.2 * strength, abs=0.03)
+    saturated = values.color - values.color.mean(1, keepdim=True)
+    gray = saturated.abs().amax((1, 2)) < 1e-5  # all rows the same
+    assert gray.float().mean() == pytest.approx(0.2 * strength, abs=0.03)
 
 
 def test_a_dark_background_is_jittered_upwards():
@@ -80,40 +80,40 @@ def test_blur_is_given_in_pixels_of_224():
     assert blur_radius(64, 1.0) == 2
 
 
-def test_colour_matrix_keeps_grey_up_to_brightness():
-    """Saturation, hue and permutation leave grey alone; brightness scales it."""
-    greys = drawn(batch=500).colour @ torch.ones(3)
-    assert torch.allclose(greys, greys[:, :1].expand(-1, 3), atol=1e-5)
-    assert 0.5 <= greys.min() <= 0.55
-    assert 1.45 <= greys.max() <= 1.5
+def test_color_matrix_keeps_gray_up_to_brightness():
+    """Saturation, hue and permutation leave gray alone; brightness scales it."""
+    grays = drawn(batch=500).color @ torch.ones(3)
+    assert torch.allclose(grays, grays[:, :1].expand(-1, 3), atol=1e-5)
+    assert 0.5 <= grays.min() <= 0.55
+    assert 1.45 <= grays.max() <= 1.5
 
 
 def test_identity_jitter_keeps_the_object():
     rgba = object_on_nothing()
-    assert torch.allclose(recolour(rgba, jitter(2)), rgba, atol=1e-6)
+    assert torch.allclose(recolor(rgba, jitter(2)), rgba, atol=1e-6)
     assert torch.allclose(zoom(rgba, jitter(2).affine), rgba, atol=1e-5)
     images = rgba[:, :3]
     assert torch.equal(cut_out(images, jitter(2)), images)
     assert torch.equal(blur(images.clone(), torch.zeros(2), 3), images)
 
 
-def test_contrast_zero_is_the_mean_grey_of_the_object_alone():
+def test_contrast_zero_is_the_mean_gray_of_the_object_alone():
     rgba = object_on_nothing()
-    flat = recolour(rgba, jitter(2, contrast=torch.zeros(2)))
+    flat = recolor(rgba, jitter(2, contrast=torch.zeros(2)))
     inside = rgba[:, :3, 4:12, 4:12]
-    grey = (inside * torch.tensor(LUMA)[:, None, None]).sum(1).mean((1, 2))
-    assert torch.allclose(flat[:, :3, 4:12, 4:12], grey[:, None, None, None].expand(-1, 3, 8, 8))
+    gray = (inside * torch.tensor(LUMA)[:, None, None]).sum(1).mean((1, 2))
+    assert torch.allclose(flat[:, :3, 4:12, 4:12], gray[:, None, None, None].expand(-1, 3, 8, 8))
     assert (flat[:, :3, :4] == 0).all()
 
 
-def test_colours_are_clipped_to_the_alpha():
+def test_colors_are_clipped_to_the_alpha():
     rgba = object_on_nothing() * 0.5
-    bright = recolour(rgba, jitter(2, colour=10 * torch.eye(3).repeat(2, 1, 1)))
+    bright = recolor(rgba, jitter(2, color=10 * torch.eye(3).repeat(2, 1, 1)))
     assert (bright[:, :3] <= bright[:, 3:]).all()
 
 
 def test_background_shows_behind_transparency_only():
-    """Away from the border, opaque pixels do not depend on the background's colour."""
+    """Away from the border, opaque pixels do not depend on the background's color."""
     rgba = object_on_nothing(side=64)
     rgba[:, 3], rgba[:, :3] = 1, 0.5
     opaque = [augment(rgba, level, 0.01, generator(0)) for level in (0.0, 1.0)]

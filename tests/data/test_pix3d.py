@@ -210,7 +210,7 @@ def test_published_archive_is_read_in_place(pix3d, store, tmp_path):
     assert whole[0] == whole[1]
 
 
-def test_grey_photos_get_three_channels(pix3d, store):
+def test_gray_photos_get_three_channels(pix3d, store):
     write(pix3d.path("bed/0003", "img"), image_bytes(np.full((HEIGHT, WIDTH), 77)))
     prepare(pix3d, store)
     pixels = decode_rgba(by_key(store)["bed/0003"].images[0], "bed/0003")

@@ -48,8 +48,8 @@ def test_every_object_is_valid_varied_and_in_the_picture(synset):
         mesh = build(keyed_rng(0, name, number))
         assert mesh.faces.max() < len(mesh.vertices)
         assert np.isfinite(mesh.vertices).all()
-        assert mesh.colours.min() >= 0
-        assert mesh.colours.max() <= 1
+        assert mesh.colors.min() >= 0
+        assert mesh.colors.max() <= 1
         size = np.ptp(mesh.vertices, axis=0)
         assert np.linalg.norm(size) == pytest.approx(1)
         extents.append(size)
@@ -65,7 +65,7 @@ def test_cloud_and_picture_show_the_same_thing():
     """Points, projected by the stored camera, fall on pixels that are not transparent."""
     for number in range(8):
         item = make_model(number, 1, Shape(3, 64, 512))
-        # The bounding box of the mesh is centred with diagonal 1; that of the cloud almost so.
+        # The bounding box of the mesh is centered with diagonal 1; that of the cloud almost so.
         for data, camera in zip(item.images, item.camera, strict=True):
             alpha = decode_rgba(data, item.key)[..., 3]
             seen = item.cloud @ view_axes(*camera[:2].tolist()).T

@@ -7,9 +7,9 @@ from ss3d.data.render import draw_cameras, rasterise, render, view_axes
 from ss3d.data.solids import Mesh, Solids
 
 
-def box(size=(1, 1, 1), colour=(1.0, 0.0, 0.0), centre=(0, 0, 0)):
+def box(size=(1, 1, 1), color=(1.0, 0.0, 0.0), center=(0, 0, 0)):
     solids = Solids()
-    solids.box(centre, size, colour)
+    solids.box(center, size, color)
     return solids.mesh()
 
 
@@ -33,7 +33,7 @@ def test_solids_are_closed_and_face_outwards():
 
 
 def test_canonical_has_diagonal_one_about_the_origin():
-    mesh = box((1, 2, 2), centre=(4, 5, 6)).canonical()
+    mesh = box((1, 2, 2), center=(4, 5, 6)).canonical()
     assert mesh.vertices.max(axis=0) == pytest.approx([1 / 6, 1 / 3, 1 / 3])
     assert mesh.vertices.min(axis=0) == pytest.approx([-1 / 6, -1 / 3, -1 / 3])
 
@@ -68,7 +68,7 @@ def test_nearer_solid_hides_the_other():
         assert pixel[3] == 255
 
 
-def test_upwards_is_up_and_front_is_lit_by_its_colour():
+def test_upwards_is_up_and_front_is_lit_by_its_color():
     solids = Solids()
     solids.box((0, 0.3, 0), (0.2, 0.2, 0.2), (1, 0, 0))
     solids.box((0, -0.3, 0), (0.2, 0.2, 0.2), (0, 0, 1))
@@ -96,7 +96,7 @@ def test_two_triangles_of_a_square_leave_no_gap():
 
 
 def test_what_leaves_the_picture_is_cut():
-    mesh = Mesh(box().vertices * 1.2, box().faces, box().colours)
+    mesh = Mesh(box().vertices * 1.2, box().faces, box().colors)
     assert (render(mesh, camera(0, 0, 0.65), 32)[..., 3] == 255).all()
 
 

@@ -9,7 +9,7 @@ from ss3d.data.views import (
     cached_side,
     eval_view,
     mirror,
-    normalise,
+    normalize,
     preview_image,
     strong_view,
     weak_view,
@@ -23,13 +23,13 @@ def noise(batch=6, side=69, seed=0):
     return torch.randint(0, 256, (batch, side, side, 4), dtype=torch.uint8, generator=random)
 
 
-def test_half_transparent_pixel_over_grey():
-    """alpha 102/255 = 0.4 of colour 0.2, 0.4, 0.6 over 0.5: 0.38, 0.46, 0.54."""
+def test_half_transparent_pixel_over_gray():
+    """alpha 102/255 = 0.4 of color 0.2, 0.4, 0.6 over 0.5: 0.38, 0.46, 0.54."""
     rgba = torch.tensor([51, 102, 153, 102], dtype=torch.uint8).expand(2, 8, 8, 4)
     view = ViewSpec(side=8, image_size=8, crop=1.0, background=0.5)
-    colours = torch.tensor([0.38, 0.46, 0.54])
-    assert preview_image(rgba, view)[1, :, 3, 5] == pytest.approx(colours)
-    expected = (colours - torch.tensor(MEAN)) / torch.tensor(STD)
+    colors = torch.tensor([0.38, 0.46, 0.54])
+    assert preview_image(rgba, view)[1, :, 3, 5] == pytest.approx(colors)
+    expected = (colors - torch.tensor(MEAN)) / torch.tensor(STD)
     assert eval_view(rgba, view)[0, :, 0, 0] == pytest.approx(expected, abs=1e-6)
 
 
@@ -60,8 +60,8 @@ def test_crop_at_the_cached_side_needs_no_resize():
     assert VIEW.crop_side == 64
     rgba = noise()
     rgba[..., 3] = 255
-    centre = rgba[:, 2:66, 2:66, :3].permute(0, 3, 1, 2).float() / 255
-    assert torch.equal(preview_image(rgba, VIEW), centre)
+    center = rgba[:, 2:66, 2:66, :3].permute(0, 3, 1, 2).float() / 255
+    assert torch.equal(preview_image(rgba, VIEW), center)
 
 
 def test_weak_view_is_a_crop_of_its_own_for_each_item():
@@ -113,7 +113,7 @@ def test_strong_views_are_functions_of_the_key_and_stay_in_range():
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    low, high = normalise(torch.zeros(1, 3, 1, 1)), normalise(torch.ones(1, 3, 1, 1))
+    low, high = normalize(torch.zeros(1, 3, 1, 1)), normalize(torch.ones(1, 3, 1, 1))
     assert (first >= low - 1e-6).all()
     assert (first <= high + 1e-6).all()
 

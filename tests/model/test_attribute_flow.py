@@ -10,12 +10,12 @@ from ss3d.model.attribute_flow import (
 )
 
 
-def test_adain_with_scale_1_and_shift_0_normalises_each_channel():
+def test_adain_with_scale_1_and_shift_0_normalizes_each_channel():
     features = 3 + 5 * torch.randn(2, 200, 4)
     ones = torch.ones(2, 200, 4)
-    normalised = adaptive_instance_norm(features, ones, 0 * ones)
-    assert torch.allclose(normalised.mean(dim=1), torch.zeros(2, 4), atol=1e-5)
-    assert torch.allclose(normalised.var(dim=1, correction=0), torch.ones(2, 4), atol=1e-4)
+    normalized = adaptive_instance_norm(features, ones, 0 * ones)
+    assert torch.allclose(normalized.mean(dim=1), torch.zeros(2, 4), atol=1e-5)
+    assert torch.allclose(normalized.var(dim=1, correction=0), torch.ones(2, 4), atol=1e-4)
 
 
 def test_adain_applies_scale_and_shift_per_point():

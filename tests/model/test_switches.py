@@ -82,7 +82,7 @@ def test_semantic_gradient_takes_the_road_that_is_open(source: str, image: bool,
 
 
 def graphs_of(built: Network) -> list[Tensor]:
-    """The neighbours that each stage used in one forward pass."""
+    """The neighbors that each stage used in one forward pass."""
     used: list[Tensor] = []
     for stage in built.shape_matching.stages:
         stage.register_forward_pre_hook(lambda _, arguments: used.append(arguments[1].index))

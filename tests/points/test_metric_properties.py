@@ -113,7 +113,7 @@ def test_moving_or_turning_one_cloud_alone_is_seen(seed: int, n: int, m: int):
 @always
 @given(seed=SEEDS, n=SIZES, m=SIZES, exponent=st.integers(-6, 6))
 def test_scaling_both_clouds_scales_it(seed: int, n: int, m: int, exponent: int):
-    """Exactly, for powers of two: the nearest neighbours are the same."""
+    """Exactly, for powers of two: the nearest neighbors are the same."""
     first, second = pair(seed, n, m)
     scaled = chamfer_l1(first * 2.0**exponent, second * 2.0**exponent)
     torch.testing.assert_close(scaled, chamfer_l1(first, second) * 2.0**exponent, rtol=1e-6, atol=0)

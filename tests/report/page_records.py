@@ -1,4 +1,4 @@
-"""A study of two labelled ratios in a store, with controls, pictures and lineage; no training."""
+"""A study of two labeled ratios in a store, with controls, pictures and lineage; no training."""
 
 import json
 from collections.abc import Mapping

@@ -132,7 +132,7 @@ def test_other_validation_models_are_not_compared(store: DirectoryStore) -> None
     assert other.over_reference.reason == "full has other validation models"
 
 
-def test_labelled_models_are_counted_as_trials_split_them(
+def test_labeled_models_are_counted_as_trials_split_them(
     data_folder: Path, tiny_data: TrialData, quick_config, store: DirectoryStore
 ) -> None:
     manifest = open_dataset(DirectoryStore(data_folder)).manifest

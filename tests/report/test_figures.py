@@ -100,10 +100,10 @@ def test_the_best_trial_of_each_ratio_becomes_a_column_in_order():
         candidates_of(study.model_copy(update={"trials": tuple(trials)})), "data.labeled_ratio", {}
     )
     assert {label: one.source for label, one in found.items()} == {
-        "1 % labelled": "demo/t00001",
-        "20 % labelled": "demo/t00002",
+        "1 % labeled": "demo/t00001",
+        "20 % labeled": "demo/t00002",
     }
-    assert list(found) == ["1 % labelled", "20 % labelled"]
+    assert list(found) == ["1 % labeled", "20 % labeled"]
 
 
 def test_arms_can_be_columns():

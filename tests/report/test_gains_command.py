@@ -107,7 +107,7 @@ def test_without_arms_trials_are_told_as_well(tmp_path: Path) -> None:
     assert "all trials" in result.stdout
     assert "t00000" in result.stdout
     assert "the study has no controls" in result.stdout
-    assert "labelled models are not counted" in " ".join(result.stderr.split())
+    assert "labeled models are not counted" in " ".join(result.stderr.split())
 
 
 def test_a_study_without_complete_trials_is_no_error(tmp_path: Path) -> None:

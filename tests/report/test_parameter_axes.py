@@ -42,7 +42,7 @@ def test_an_inactive_parameter_has_no_place():
 
 
 @given(st.sampled_from(["linear", "log", "log1m"]), st.floats(0.01, 0.45), st.floats(0.5, 0.99))
-def test_ticks_are_labelled_with_the_value_at_their_place(scale, low, high):
+def test_ticks_are_labeled_with_the_value_at_their_place(scale, low, high):
     axis = ParameterAxis("semi.lr", scale, (low, high))
     for place, label in axis.ticks():
         assert axis.place(float(label)) == pytest.approx(place, abs=0.05)

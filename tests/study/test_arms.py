@@ -69,11 +69,11 @@ def test_a_sampler_chooses_the_rest() -> None:
 def test_controls_are_counted_by_what_still_acts_in_them() -> None:
     space = parse("controls = true\n" + STUDY + BASE + ARMS)
     assert count_shared(space, "pretrain") == 4  # no smoothing acts in the second phase only
-    assert count_shared(space, "control") == 4  # ... and on unlabelled images only
+    assert count_shared(space, "control") == 4  # ... and on unlabeled images only
     assert count_shared(parse(STUDY + BASE + ARMS), "control") == 0
 
 
-def test_searched_parameters_multiply_the_controls_unless_they_act_on_unlabelled_images() -> None:
+def test_searched_parameters_multiply_the_controls_unless_they_act_on_unlabeled_images() -> None:
     text = "controls = true\n" + BASE
     assert count_shared(parse(text + EMA + HEADS), "control") == 3
     searched = parse(text + LR + EMA)

@@ -195,7 +195,7 @@ def test_values_of_single_models_are_kept_where_a_rung_compares_them(worker: Wor
     assert control == ()
 
 
-def test_a_control_starts_from_the_pretrained_state_and_sees_no_unlabelled_image(
+def test_a_control_starts_from_the_pretrained_state_and_sees_no_unlabeled_image(
     worker: Worker, sealed: TrialSpec
 ) -> None:
     run(worker, PRETRAIN)

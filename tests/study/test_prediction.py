@@ -60,7 +60,7 @@ def test_the_planned_trials_are_those_that_random_search_proposes() -> None:
     assert [one.config.data.labeled_ratio for one in planned[:4]] == [0.1, 0.2, 0.5, 0.1]
     assert len({one.pretrain for one in planned}) == 6  # 3 ratios x 2 head counts
     assert len({one.control for one in planned}) == 6
-    assert len(count_kinds(planned)) == 2  # what is labelled costs nothing
+    assert len(count_kinds(planned)) == 2  # what is labeled costs nothing
     assert plan(parse(BASE + EMA), 1)[0].control == ""
 
 

@@ -114,6 +114,27 @@ def test_version_alias_trial_and_directory_name_the_same_weights(
     assert resolve_model(settings, str(network.parents[1])) == network  # MLflow's own folder
 
 
+def test_a_fetched_network_is_complete_and_never_replaced(
+    settings: Settings, store: DirectoryStore, put_trial: PutTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_trial(make_trial(0, "complete"))
+    first = resolve_model(settings, "demo/t00000")
+    rename = Path.rename
+
+    def rename_late(self: Path, target: Path) -> Path:
+        """As if another process had fetched the same meanwhile."""
+        rename(aside, target)
+        return rename(self, target)
+
+    aside = first.rename(settings.home / "aside")
+    monkeypatch.setattr(Path, "rename", rename_late)
+    inode = (aside / "student.safetensors").stat().st_ino
+    for _ in range(2):
+        assert resolve_model(settings, "demo/t00000") == first
+        assert (first / "student.safetensors").stat().st_ino == inode
+    assert [path.name for path in first.parent.iterdir()] == [first.name]
+
+
 def test_a_pruned_trial_has_no_weights_and_says_so(settings: Settings, put_trial: PutTrial) -> None:
     put_trial(make_trial(0, "pruned"))
     with pytest.raises(ConfigError, match="demo/t00000: has no weights, for it is pruned"):

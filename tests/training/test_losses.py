@@ -7,7 +7,7 @@ from ss3d.training.losses import confidence, pseudo_label_distance, supervised_d
 
 
 def far_apart(num: int = 16) -> torch.Tensor:
-    """Points 10 apart, so that a small shift keeps every nearest neighbour."""
+    """Points 10 apart, so that a small shift keeps every nearest neighbor."""
     return torch.stack([torch.arange(num) * 10.0, torch.zeros(num), torch.zeros(num)], -1)[None]
 
 

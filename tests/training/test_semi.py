@@ -106,7 +106,7 @@ OTHERS = {
     "unsup_distance": "cd+idx",
     "conf_weight": 0.3,
 }
-"""Another value of each field that acts through unlabelled images only, but for lambda_u."""
+"""Another value of each field that acts through unlabeled images only, but for lambda_u."""
 
 
 def test_the_table_of_other_values_has_every_field_of_the_unsupervised_loss(quick_config):
@@ -116,7 +116,7 @@ def test_the_table_of_other_values_has_every_field_of_the_unsupervised_loss(quic
 
 
 @pytest.mark.parametrize("field", OTHERS)
-def test_a_control_trains_alike_whatever_acts_on_unlabelled_images(field, quick_config, tiny_data):
+def test_a_control_trains_alike_whatever_acts_on_unlabeled_images(field, quick_config, tiny_data):
     control = quick_config.override({"semi.lambda_u": 0.0})
     changed = control.override({f"semi.{field}": OTHERS[field]})
     assert train(control, tiny_data) == train(changed, tiny_data)
@@ -130,7 +130,7 @@ def test_a_trial_does_not(field, quick_config, tiny_data):
     assert train(config, tiny_data) != train(changed, tiny_data)
 
 
-def test_a_control_follows_the_labelled_half_of_the_loss(networks, quick_config, tiny_data):
+def test_a_control_follows_the_labeled_half_of_the_loss(networks, quick_config, tiny_data):
     terms, student, batch = losses(networks, quick_config, tiny_data, lambda_u=0.0)
     assert batch.unlabeled is None
     sup = supervised_distance(student.forward_stages(batch.labeled), batch.target)

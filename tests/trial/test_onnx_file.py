@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ss3d.config import TrialConfig
-from ss3d.data.views import normalise
+from ss3d.data.views import normalize
 from ss3d.errors import ConfigError, OutcomeError
 from ss3d.model.network import Network, build_network
 from ss3d.trial.onnx_file import compare_onnx, write_onnx
@@ -33,7 +33,7 @@ def test_onnx_runtime_gives_the_clouds_of_the_network_for_any_batch(
     pictures = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     (clouds,) = session.run(None, {"images": pictures.numpy()})
     with torch.inference_mode():
-        expected = network(normalise(pictures)).numpy()
+        expected = network(normalize(pictures)).numpy()
     np.testing.assert_allclose(clouds, expected, atol=1e-4)
     assert np.abs(clouds[0] - clouds[1]).max() > 1e-3  # it does look at the picture
     other = build_network(quick_config.model, 32, seed=1).eval()
