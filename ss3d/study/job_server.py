@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ from ss3d.study.expected import versions_to_expect
 _CONNECT_S = 10.0
 _PATIENCE_S = 120.0
 """For a job server that does not answer any more while its job is followed."""
+_SILENCE_S = 300.0
+"""Of a job until its output is asked for again."""
 _POLL_S = 1.0
 _SPACE, _VERSIONS = "space.toml", "versions.json"
 _HOME = '"${SS3D_HOME:-$HOME/ss3d-data}"'
@@ -130,9 +132,14 @@ class JobServer:
             time.sleep(_POLL_S)
 
     async def _tail(self, job: str, told: _Told) -> None:
+        """Pass on what a job prints until it ends, or is silent for long."""
         told.rewind()
-        async for text in self._client.tail_job_logs(job):
-            told.take(text)
+        clock = asyncio.get_running_loop().time
+        with suppress(TimeoutError):  # a connection that died while this machine slept says nothing
+            async with asyncio.timeout(_SILENCE_S) as limit:
+                async for text in self._client.tail_job_logs(job):
+                    told.take(text)
+                    limit.reschedule(clock() + _SILENCE_S)
 
 
 class _Told:
