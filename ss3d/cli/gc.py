@@ -25,7 +25,7 @@ _MEANING: dict[GarbageKind, str] = {
     "weights": "and pictures of finished trials that are not kept; measurements stay",
     "pretrain": "pretrained states that no trial refers to",
     "control": "controls that no trial refers to",
-    "unread": "checkpoints and losing attempts of complete pretrained states and controls",
+    "unread": "of attempts that lost, and checkpoints of complete pretrained states and controls",
     "probe": "left by `ss3d doctor`",
     "unfinished": "left by writers that were killed",
     "spool": "of this machine: waits for nothing any more",

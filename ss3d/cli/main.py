@@ -39,6 +39,7 @@ from ss3d.cli import (
     validate,
     weights,
 )
+from ss3d.cli.help_texts import let_flow
 from ss3d.cli.output import errors
 from ss3d.errors import ServiceError, Ss3dError
 
@@ -85,6 +86,7 @@ for command in (
     gc.gc,
 ):
     app.command()(command)
+let_flow(app)
 
 
 def run() -> None:

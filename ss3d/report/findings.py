@@ -23,7 +23,13 @@ from ss3d.report.previews import Previews, read_previews
 from ss3d.store import layout
 from ss3d.store.bundle import get_files, read_manifest
 from ss3d.store.protocol import Store
-from ss3d.trial.history import load_study_record, read_budget, read_ended, read_object
+from ss3d.trial.history import (
+    load_study_record,
+    read_budget,
+    read_ended,
+    read_object,
+    trial_export,
+)
 from ss3d.trial.objectives import Objectives, objectives_of
 from ss3d.trial.records import StudyRecord, TrialRecord
 
@@ -191,7 +197,7 @@ def _sheets(store: Store, study: str, best: Sequence[Row], notes: list[str]) -> 
     for row in best[:MOST_MODELS]:
         try:
             label = " ".join(filter(None, (describe_values(row.stratum), row.trial)))
-            previews = _previews(store, layout.trial(study, row.trial, "best"))
+            previews = _previews(store, trial_export(store, study, row.trial))
             models.append(Model(label, f"{study}/{row.trial}", previews))
         except CheckpointError as error:
             notes.append(f"{row.trial} has no pictures: {error}")

@@ -13,7 +13,7 @@ from ss3d.report.exported_distances import Distances, Exports
 from ss3d.report.paired_gain import PairedGain, paired_gain
 from ss3d.store import layout
 from ss3d.store.protocol import Store
-from ss3d.trial.history import is_complete, shared_export
+from ss3d.trial.history import is_complete, shared_export, trial_export
 from ss3d.trial.log import tracebacks
 from ss3d.trial.records import StudyRecord, TrialRecord, TrialSpec
 
@@ -140,7 +140,7 @@ def last_distances(exports: Exports, spec: TrialSpec) -> Distances | None:
     Raises:
         CheckpointError: the export is missing or damaged.
     """
-    return exports.distances(layout.trial(spec.study, spec.trial, "best"), "last")
+    return exports.distances(trial_export(exports.store, spec.study, spec.trial), "last")
 
 
 def _why_no_control(store: Store, is_controlled: bool, spec: TrialSpec) -> str:

@@ -86,6 +86,14 @@ def trial(study_name: str, trial_name: str, *rest: str) -> str:
     return study(study_name, "trials", trial_name, *rest)
 
 
+def export(study_name: str, trial_name: str, attempt: int) -> str:
+    """Return the prefix of what an attempt exports at its end: its best weights and measurements.
+
+    Each attempt has its own, so one that was given up and still writes touches no other's.
+    """
+    return trial(study_name, trial_name, "best", f"a{attempt}")
+
+
 def stop_request(study_name: str, trial_name: str = "") -> str:
     """Return the key of a request to stop a study, or one of its trials."""
     if trial_name:

@@ -6,6 +6,7 @@ Knows the store and the trial, but not Ray.
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from ss3d.errors import (
     ConfigError,
     ConflictError,
     DivergedError,
+    OutcomeError,
     ServiceError,
     Ss3dError,
 )
@@ -36,6 +38,7 @@ from ss3d.study.worker import Worker
 from ss3d.trial.checkpoint import load_state, save_state
 from ss3d.trial.export import export_best, export_preview, preview_epochs
 from ss3d.trial.history import shared_export
+from ss3d.trial.memory import why_out_of_memory
 from ss3d.trial.records import SCHEMA, EpochReport, TrialSpec
 from ss3d.trial.run import run_trial
 from ss3d.trial.spec import machine, versions
@@ -65,25 +68,31 @@ def run_job(worker: Worker, job: Job) -> Iterator[Progress]:
     with lines.listening():
         try:
             number = _begin(worker, job, lines)
+            if job.killed:
+                raise OutcomeError(job.killed)
             yield from Attempt(worker, job, number, lines).run()
-        except (ServiceError, OSError, GeneratorExit) as error:
+        except GeneratorExit as error:
             Attempt(worker, job, number, lines).leave(error)
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the job's end and told
-            reason = str(error) if isinstance(error, Ss3dError) else repr(error)
-            attempt = Attempt(worker, job, number, lines)
+        except Exception as error:  # whatever it is, it is the job's end and told
+            attempt, lacking = Attempt(worker, job, number, lines), why_out_of_memory(error)
+            if isinstance(error, (ServiceError, OSError)) and not lacking:
+                attempt.leave(error)
+                raise
+            reason = lacking or (str(error) if isinstance(error, Ss3dError) else repr(error))
             attempt.keep_traceback(reason)
             if job.kind != "trial" and isinstance(error, _BY_ITS_KEY):
                 attempt.keep_failure(reason)
-            yield Progress(number, (), is_done=True, failure=reason)
+            is_too_large = bool(lacking or job.killed)
+            yield Progress(number, (), is_done=True, failure=reason, is_too_large=is_too_large)
 
 
 def _begin(worker: Worker, job: Job, lines: LogLines) -> int:
     """Record where and with what an attempt runs; return its number."""
     folder = job_key(worker.place.study, job, "attempts")
     met = {"machine": machine(), "versions": versions()}
-    facts = {"schema": SCHEMA, "study": worker.place.study, "started_at": time.time(), **met}
-    data = canonical_json(facts).encode()
+    facts = {"schema": SCHEMA, "study": worker.place.study, "process": os.getpid(), **met}
+    data = canonical_json(facts | {"started_at": time.time()}).encode()
 
     def put() -> int:
         keys = list(worker.store.list(f"{folder}/"))
@@ -290,7 +299,7 @@ class Attempt:
         except SafetensorError as error:
             raise ServiceError(f"cannot write {files}: {error}") from error
         if self.job.kind == "trial":
-            self._submit(files, "bundle", "best")
+            self._submit(files, "bundle", "best", f"a{self.number}")
             name = layout.epoch_name(self.number, state.epoch)
             self._submit_reports(state, "epochs", f"{name}.json", is_final=True)
             return

@@ -240,7 +240,8 @@ class _Session:
             store=self._store.address,
             data=open_store(self._study.data).address,
             cache_dir=str(self._settings.cache_dir),
-            use_gpu=resources.gpus > 0,
+            gpus=resources.gpus,
+            cache_bytes=self._settings.cache_bytes,
             spool_bytes=self._settings.spool_bytes,
             compared_epochs=compared_epochs(self._study.space),
         )

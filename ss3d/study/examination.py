@@ -115,7 +115,7 @@ def check_files(store: Store, examined: Examined, prefixes: Iterable[str], is_de
     differences, count = list[str](), 0
     for trial in examined.settled:
         best = layout.trial(examined.record.name, trial.spec.trial, "best")
-        if trial.state == "complete" and f"{best}/{MANIFEST}" not in examined.sizes:
+        if trial.state == "complete" and not _has_export(examined, trial):
             differences.append(f"{best}: a complete trial without its best weights")
     for prefix in prefixes:
         count += 1
@@ -213,6 +213,13 @@ def _missing_shared(store: Store, examined: Examined) -> Iterable[str]:
             and not is_complete(store, "control", spec.control_key)
         ):
             yield f"{name}: its control {spec.control_key[:8]} is not in the store"
+
+
+def _has_export(examined: Examined, trial: TrialRecord) -> bool:
+    assert trial.result is not None
+    study, name = examined.record.name, trial.spec.trial
+    own, old = layout.export(study, name, trial.result.attempt), layout.trial(study, name, "best")
+    return any(f"{prefix}/{MANIFEST}" in examined.sizes for prefix in (own, old))
 
 
 def _wrong_files(store: Store, prefix: str, is_deep: bool) -> list[str]:

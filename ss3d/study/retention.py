@@ -8,10 +8,11 @@ epochs, decisions, result) always stays, so it can be rerun and the study rebuil
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ss3d.errors import CheckpointError
 from ss3d.report.leaderboard import leaderboard
@@ -41,10 +42,14 @@ GarbageKind = Literal[
     "spool",
     "cache",
 ]
-"""`unread`: checkpoints and exports of a shared state that lost to its complete one. `unfinished`:
-what a killed writer left under no key."""
+"""`unread`: checkpoints and exports of a shared state that lost to its complete one, and exports of
+attempts at a trial that its result does not name. `unfinished`: what a killed writer left under no
+key."""
 
 _CHECKPOINTS, _BEST = "checkpoints", "best"
+_TRIALS = re.compile(
+    r"studies/[^/]+/trials/(?P<trial>[^/]+)/(?P<part>[^/]+)/((?P<attempt>a\d+)/)?(?P<name>.+)"
+)
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,7 @@ def find_swept(
         CheckpointError: its study.json is damaged.
     """
     sizes = store.sizes(layout.study(study) + "/")
-    _, doomed = _mark(store, study, keep_best, referenced, sizes)
-    return _as_garbage(study, doomed, sizes)
+    return _as_garbage(study, _mark(store, study, keep_best, referenced, sizes), sizes)
 
 
 def sweep_study(store: Store, study: str, keep_best: int) -> list[Garbage]:
@@ -141,18 +145,41 @@ def sweep_study(store: Store, study: str, keep_best: int) -> list[Garbage]:
     with take_lease(store, layout.study(study, "driver.lease"), f"study {study}") as lease:
         fenced = FencedStore(store, lease)
         sizes = store.sizes(layout.study(study) + "/")
-        kept, doomed = _mark(store, study, keep_best, referenced_trials(store), sizes)
-        for trial in kept:
-            _restore(fenced, study, trial, sizes)
-        for trial in list(doomed):
-            if not _thin(fenced, study, trial, sizes):
-                del doomed[trial]
+        exports = _exports(sizes)
+        marked = _mark(store, study, keep_best, referenced_trials(store), sizes)
+        for trial in marked.kept:
+            _restore(fenced, exports.get(trial, ()))
+        for trial in list(marked.doomed):
+            if not _thin(fenced, exports.get(trial, ())):
+                del marked.doomed[trial]
         since = referenced_trials(store)
-        for trial in [trial for trial in doomed if (study, trial) in since]:
-            _restore(fenced, study, trial, sizes)
-            del doomed[trial]
-        delete_keys(fenced, [key for keys in doomed.values() for key in keys])
-    return _as_garbage(study, doomed, sizes)
+        for trial in [trial for trial in marked.doomed if (study, trial) in since]:
+            _restore(fenced, exports.get(trial, ()))
+            del marked.doomed[trial]
+        keys = [*marked.doomed.values(), *marked.lost.values()]
+        delete_keys(fenced, [key for found in keys for key in found])
+    return _as_garbage(study, marked, sizes)
+
+
+class _Marked(NamedTuple):
+    """What goes of a study, by trial."""
+
+    kept: set[str]
+    """Trials that stay whole."""
+    doomed: dict[str, list[str]]
+    """Checkpoints and weights of the others."""
+    lost: dict[str, list[str]]
+    """Exports of attempts that no result names: of nodes that were cut off, or late."""
+
+
+class _Place(NamedTuple):
+    """Where an object of a trial is: `trials/t00017/best/a2/student.safetensors`."""
+
+    trial: str
+    part: str
+    attempt: str
+    """Empty where the part has none of its own."""
+    name: str
 
 
 def _mark(
@@ -161,52 +188,74 @@ def _mark(
     keep_best: int,
     referenced: set[tuple[str, str]],
     sizes: Mapping[str, int],
-) -> tuple[set[str], dict[str, list[str]]]:
-    """Return the trials that are kept, and what goes of each of the others."""
+) -> _Marked:
     record, _ = load_readable(store, study)
     kept = kept_trials(record, keep_best, referenced)
-    doomed: dict[str, list[str]] = {
-        trial.spec.trial: [] for trial in record.trials if trial.spec.trial not in kept
+    attempts = {
+        trial.spec.trial: f"a{trial.result.attempt}" for trial in record.trials if trial.result
     }
-    stay = (MANIFEST, *THIN)
+    names = {trial.spec.trial for trial in record.trials}
+    marked, stay = _Marked(kept, {}, {}), (MANIFEST, *THIN)
     for key in sizes:
-        _, _, *place = key.split("/")
-        if place[0] != "trials" or place[1] not in doomed:
+        place = _place(key)
+        if place is None or place.trial not in names:
             continue
-        if place[2] == _CHECKPOINTS or (place[2] == _BEST and "/".join(place[3:]) not in stay):
-            doomed[place[1]].append(key)
-    return kept, {trial: keys for trial, keys in doomed.items() if keys}
+        is_export = place.part == _BEST
+        if (
+            is_export
+            and place.attempt
+            and attempts.get(place.trial, place.attempt) != place.attempt
+        ):
+            marked.lost.setdefault(place.trial, []).append(key)
+        elif place.trial not in kept and (
+            place.part == _CHECKPOINTS or (is_export and place.name not in stay)
+        ):
+            marked.doomed.setdefault(place.trial, []).append(key)
+    return marked
 
 
-def _thin(store: Store, study: str, trial: str, sizes: Mapping[str, int]) -> bool:
-    """Let an export hold nothing but measurements; return False if that is damaged: it stays."""
-    prefix = layout.trial(study, trial, _BEST)
-    try:
-        if f"{prefix}/{MANIFEST}" in sizes:
+def _place(key: str) -> _Place | None:
+    match = _TRIALS.fullmatch(key)
+    return _Place(**match.groupdict(default="")) if match else None
+
+
+def _exports(sizes: Iterable[str]) -> dict[str, list[str]]:
+    """Return the prefixes of what the attempts at each trial exported."""
+    found: dict[str, list[str]] = {}
+    for key in sizes:
+        place = _place(key)
+        if place and place.part == _BEST and place.name == MANIFEST:
+            found.setdefault(place.trial, []).append(key.removesuffix(f"/{MANIFEST}"))
+    return found
+
+
+def _thin(store: Store, exports: Iterable[str]) -> bool:
+    """Let exports hold nothing but measurements; return False if one is damaged: all stay."""
+    for prefix in exports:
+        try:
             thin_bundle(store, prefix, THIN)
-    except CheckpointError as error:
-        log.warning("%s/%s is left as it is: %s", study, trial, error)
-        return False
+        except CheckpointError as error:
+            log.warning("%s is left as it is: %s", prefix, error)
+            return False
     return True
 
 
-def _restore(store: Store, study: str, trial: str, sizes: Mapping[str, int]) -> None:
+def _restore(store: Store, exports: Iterable[str]) -> None:
     """Undo what a sweep that was killed began, or one that a promotion came before."""
-    prefix = layout.trial(study, trial, _BEST)
-    if f"{prefix}/{MANIFEST}" in sizes:
+    for prefix in exports:
         with suppress(CheckpointError):  # damaged already: none of ours to repair
             restore_bundle(store, prefix)
 
 
-def _as_garbage(
-    study: str, doomed: Mapping[str, list[str]], sizes: Mapping[str, int]
-) -> list[Garbage]:
+def _as_garbage(study: str, marked: _Marked, sizes: Mapping[str, int]) -> list[Garbage]:
     found: list[Garbage] = []
-    for trial, keys in doomed.items():
+    for trial in sorted(marked.doomed.keys() | marked.lost.keys()):
         prefix = layout.trial(study, trial, _CHECKPOINTS) + "/"
+        doomed = marked.doomed.get(trial, [])
         parts: dict[GarbageKind, list[str]] = {
-            "checkpoints": [key for key in keys if key.startswith(prefix)],
-            "weights": [key for key in keys if not key.startswith(prefix)],
+            "checkpoints": [key for key in doomed if key.startswith(prefix)],
+            "weights": [key for key in doomed if not key.startswith(prefix)],
+            "unread": marked.lost.get(trial, []),
         }
         found += [
             Garbage(kind, f"{study}/{trial}", sum(sizes[key] for key in part))

@@ -44,8 +44,8 @@ class Waiting:
 class Entry:
     """What is to be uploaded: all files of a folder, or its one file.
 
-    `checkpoint` is a bundle of which the store keeps the newest two; `bundle` replaces what is
-    under the prefix; `file` is put once under a key and never replaced; `log` replaces its file.
+    `checkpoint` is a bundle of which the store keeps the newest two; a `bundle` is put once under
+    its prefix, a `file` once under its key, and never replaced; `log` replaces its file.
     """
 
     job: str

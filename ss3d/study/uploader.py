@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ss3d.errors import ConflictError, ServiceError, Ss3dError
-from ss3d.store.bundle import bundle_exists, checkpoints, delete_bundle, put_bundle
+from ss3d.store.bundle import checkpoints, delete_bundle, put_bundle
 from ss3d.store.protocol import Store
 from ss3d.study.patience import GaveUpError, patiently
 from ss3d.study.spool import Entry, Spool
@@ -135,8 +135,6 @@ def send(store: Store, entry: Entry, files: Path) -> None:
             (path,) = files.iterdir()
             store.put_file(entry.key, path)
         case "bundle":
-            if bundle_exists(store, entry.key):
-                delete_bundle(store, entry.key)
             put_bundle(store, entry.key, files)
         case "checkpoint":
             put_bundle(store, entry.key, files)

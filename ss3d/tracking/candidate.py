@@ -12,13 +12,17 @@ from typing import Any
 from ss3d.config import TrialConfig
 from ss3d.errors import CheckpointError, RefusedError
 from ss3d.report.challenge import Measured, parse_measured
-from ss3d.store import layout
 from ss3d.store.bundle import get_bundle
 from ss3d.store.directory import DirectoryStore
 from ss3d.store.protocol import Store
 from ss3d.tracking.choice import choose_trial
 from ss3d.trial.files import read_json
-from ss3d.trial.history import load_study_record, load_study_spec, load_trial_record
+from ss3d.trial.history import (
+    load_study_record,
+    load_study_spec,
+    load_trial_record,
+    trial_export,
+)
 from ss3d.trial.records import TrialRecord
 
 
@@ -80,7 +84,7 @@ def trial_candidate(
     _must_be_complete(record)
     with tempfile.TemporaryDirectory(prefix="ss3d-promote-") as folder:
         best = Path(folder) / "best"
-        get_bundle(store, layout.trial(study, trial, "best"), best)
+        get_bundle(store, trial_export(store, study, trial), best)
         yield Candidate(
             trial=trial,
             best=best,

@@ -13,7 +13,7 @@ from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.tracking.candidate import Candidate
 from ss3d.tracking.ledger import Answer, Entry
-from ss3d.trial.history import load_study_record, read_object
+from ss3d.trial.history import load_study_record, read_object, trial_export
 from ss3d.trial.readings import list_readings
 from ss3d.trial.spec import code_version
 
@@ -152,7 +152,7 @@ def _repetitions(case: Case, confirmation: str) -> list[float]:
     values: list[float] = []
     for trial in study.trials:
         if trial.state == "complete" and trial.spec.stratum.get("arm") == case.candidate.trial:
-            prefix = layout.trial(confirmation, trial.spec.trial, "best")
+            prefix = trial_export(case.store, confirmation, trial.spec.trial)
             found = exports.distances(prefix, "best")
             values += [fmean(found.values())] if found else []
     return values

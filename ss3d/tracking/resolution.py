@@ -14,7 +14,7 @@ from ss3d.store.bundle import bundle_exists, get_bundle
 from ss3d.store.opening import open_store
 from ss3d.tracking.connection import mlflow_errors, open_client
 from ss3d.tracking.packaging import WEIGHTS, network_directory
-from ss3d.trial.history import load_trial_record
+from ss3d.trial.history import load_trial_record, trial_export
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -123,7 +123,7 @@ def _fetch(settings: Settings, study: str, trial: str) -> Path:
     """Return the best weights of a trial, copied from the store into the cache."""
     store = open_store(settings.store_address)
     record = load_trial_record(store, study, trial)
-    best = layout.trial(study, trial, "best")
+    best = trial_export(store, study, trial)
     if not bundle_exists(store, best) and record.state != "complete":
         raise ConfigError(
             f"trial {study}/{trial}: has no weights, for it is {record.state}; expected a complete "

@@ -17,6 +17,7 @@ from ss3d.store import layout
 from ss3d.store.bundle import bundle_exists, get_files, is_thinned, read_manifest
 from ss3d.store.protocol import Store
 from ss3d.tracking.statuses import failed_before_start
+from ss3d.trial.history import trial_export
 from ss3d.trial.records import TrialRecord
 
 _ROWS = 3
@@ -71,7 +72,7 @@ def gather_files(
         draw_curves(
             directory / "pictures" / "curve.png", {trial: reports}, title=f"{study}/{trial}"
         )
-    prefix = layout.trial(study, trial, "best")
+    prefix = trial_export(store, study, trial)
     if record.state == "complete" or bundle_exists(store, prefix):
         get_files(store, prefix, read_manifest(store, prefix), directory / "best")
         if not is_thinned(store, prefix):

@@ -9,6 +9,7 @@ from typing import Any
 from ss3d.config import TrialConfig
 from ss3d.errors import CheckpointError, ConfigError, DataError, Ss3dError
 from ss3d.store import layout
+from ss3d.store.bundle import bundle_exists
 from ss3d.store.layout import SharedKind
 from ss3d.store.protocol import Store
 from ss3d.trial.records import (
@@ -126,6 +127,22 @@ def load_trial_record(store: Store, study: str, trial: str) -> TrialRecord:
     if layout.trial(study, trial, "spec.json") not in keys:
         raise ConfigError(f"trial {study}/{trial}: there is none; `ss3d trials {study}` lists all")
     return _trial(store, study, trial, keys)
+
+
+def trial_export(store: Store, study: str, trial: str) -> str:
+    """Return the prefix of a trial's export: of the attempt that its result names.
+
+    There need not be one: a trial that has no result, or was pruned, has none.
+
+    Raises:
+        CheckpointError: the result is damaged.
+    """
+    blob = store.get(layout.trial(study, trial, "result.json"))
+    if blob:
+        own = layout.export(study, trial, TrialResult.from_json(blob.data).attempt)
+        if bundle_exists(store, own):
+            return own
+    return layout.trial(study, trial, "best")  # of stores in which attempts shared one
 
 
 def is_complete(store: Store, kind: SharedKind, key: str) -> bool:

@@ -88,6 +88,8 @@ class ChaosStudy:
         self.settings = Settings(home=folder / "home")
         self.total = total
         self.trials, self.slots = TRIALS, 1
+        self.within: Sequence[str] = ()
+        """What comes before the command of a driver."""
         self.chance = random.Random(f"{SEED} {folder.name}")
         self.kept: dict[str, tuple[bytes, list[str]]] = {}
         """Results at the first harm after they were written, and the attempts there were."""
@@ -118,7 +120,8 @@ class ChaosStudy:
         if not (home / "mlflow.db").exists():
             home.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._database, home / "mlflow.db")
-        command = [sys.executable, "-m", "ss3d", "search", str(self._folder / "space.toml")]
+        command = [*self.within, sys.executable, "-m", "ss3d", "search"]
+        command += [str(self._folder / "space.toml")]
         command += ["--data", str(self._data), "--home", str(home), "--trials", str(self.trials)]
         command += ["--store", settings.store_address, "--slots", str(self.slots), "--resume"]
         tracking = {"SS3D_TRACKING": settings.tracking} if settings.tracking else {}

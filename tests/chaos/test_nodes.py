@@ -1,4 +1,4 @@
-"""A Ray cluster of three nodes: its doors, and what `ss3d cluster check` finds."""
+"""A Ray cluster of three nodes: its doors, and a study that loses a node and gets another."""
 
 from __future__ import annotations
 
@@ -11,18 +11,37 @@ from pathlib import Path
 
 import grpc
 import pytest
+from aftermath import check_aftermath
+from alone import Alone, curve
+from chaos_study import NAME, SPACE, ChaosStudy, Driver
 from grpc import StatusCode
 from servers.local_stack import LocalStack, command, sourced
 
 from cluster.local.place import HOST, find_place
+from cluster.local.ray import Node
+from cluster.local.s3 import STORE_BUCKET
+from cluster.local.service import find_members
 from ss3d.store import layout
 from ss3d.store.opening import open_store
+from ss3d.trial.circumstances import read_attempts
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.environ.get("SS3D_CHAOS") != "all", reason="part of `make chaos`"),
-]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+TRIALS = 12
+EPOCHS = 12
+HALF = EPOCHS // 2
+_TPE = 'name = "tpe"\nn_startup_trials = 2'
+_PRUNER = '[pruner]\nname = "asha"\nfirst_rung = 2\nreduction_factor = 2\n'
+_DECAYS = 'type = "float"\nlow = 0.5\nhigh = 0.99\nscale = "log1m"'
+INDEPENDENT = (
+    SPACE.replace(_TPE, 'name = "random"')
+    .replace(_PRUNER, '[pruner]\nname = "none"\n')
+    .replace(_DECAYS, 'type = "categorical"\nchoices = [0.9, 0.99]')
+    .replace("[1e-4, 3e-4, 1e30]", "[3e-4]")
+    .replace("semi.steps = 6", "semi.steps = 14")
+    .replace("semi.epochs = 6", f"semi.epochs = {EPOCHS}")
+)
+"""No trial depends on when another ends; they are few different ones, each soon trained alone."""
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +102,65 @@ def test_every_node_is_asked(
         assert list(found) == ["versions", "clock", "store", "data", "cache"]
         assert str(cluster.place.of(node["node"])) in found["cache"]["detail"]
     assert list(open_store(cluster.environment["SS3D_STORE"]).list(layout.PROBES)) == []
+
+
+def test_a_study_loses_a_node_that_trains_and_gets_another(
+    cluster: LocalStack,
+    stack_access: LocalStack,
+    tmp_path: Path,
+    data_folder: Path,
+    migrated_database: Path,
+) -> None:
+    (tmp_path / "nodes").mkdir()
+    chaos = ChaosStudy(tmp_path / "nodes", data_folder, migrated_database, space=INDEPENDENT)
+    chaos.trials, chaos.slots = TRIALS, 3
+    own = {"store": f"s3://{STORE_BUCKET}/nodes", "tracking": cluster.environment["SS3D_TRACKING"]}
+    chaos.settings = chaos.settings.model_copy(update=own)
+    try:
+        driver = chaos.start(**cluster.environment)
+        node, trial = find_busy(cluster, chaos, driver)
+        cluster.kill(node.name)
+        chaos.note()
+        command("up", cluster.place.folder, "--nodes", "4")
+        assert driver.poll() is None, "the study ended before the fourth node had joined"
+        chaos.ends_with(driver, 0)
+        record = chaos.record()
+        check_aftermath(chaos, record)
+        assert [one.state for one in record.trials] == ["complete"] * TRIALS
+        made = {one.spec.trial: num_attempts(chaos, one.spec.trial) for one in record.trials}
+        assert made == dict.fromkeys(made, 1) | {trial: 2}
+        alone = Alone(tmp_path, data_folder)
+        for one in record.trials:
+            assert curve(one.reports) == alone.train(one.spec)
+        alone.close()
+    finally:
+        chaos.close()
+
+
+def find_busy(cluster: LocalStack, chaos: ChaosStudy, driver: Driver) -> tuple[Node, str]:
+    """Wait for a node that trains a trial, in its first half; return both."""
+    nodes = [Node(number) for number in range(1, cluster.place.nodes + 1)]
+    found: list[tuple[Node, str]] = []
+
+    def is_found() -> bool:
+        for one in chaos.record().trials if has_study(chaos) else ():
+            if one.result is None and 0 < len(one.reports) <= HALF:
+                (attempt,) = read_attempts(chaos.store, layout.trial(NAME, one.spec.trial))
+                trained_by = (node for node in nodes if attempt["process"] in pids(node, cluster))
+                found.extend((node, one.spec.trial) for node in trained_by)
+        return bool(found)
+
+    chaos.wait_for(is_found, driver)
+    return found[-1]
+
+
+def pids(node: Node, cluster: LocalStack) -> set[int]:
+    return {process.pid for process in find_members(node, cluster.place)}
+
+
+def has_study(chaos: ChaosStudy) -> bool:
+    return chaos.store.get(layout.study(NAME, "study.json")) is not None
+
+
+def num_attempts(chaos: ChaosStudy, trial: str) -> int:
+    return len(read_attempts(chaos.store, layout.trial(NAME, trial)))

@@ -200,7 +200,7 @@ def resend(store: Store, folder: Path) -> None:
     (folder / "x").write_text('{"schema": 1, "reports": [], "final": false}')
     places = [layout.shared(kind, UNUSED) for kind in layout.SHARED_KINDS]
     for place in (layout.trial("s", "t00001"), *places):
-        export = "best" if "trials" in place else "checkpoint/a1"
+        export = "best/a1" if "trials" in place else "checkpoint/a1"
         sent: list[tuple[Kind, str]] = [("bundle", export)] * 2
         sent += [("checkpoint", f"checkpoints/a1-00000{epoch}") for epoch in (1, 2, 3)]
         names = ("epochs/a9.json", "log/a9.txt", "attempts/a9.json", "config.json", "failed.json")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from cluster.local.place import Place, find_place
@@ -21,6 +22,7 @@ _COMMANDS = Path(__file__).parents[2] / "cluster" / "local"
 _SEEDED = ("alembic_version", "alembic_version_auth", "workspaces", "users")
 """Tables that are not empty in a new database, but for the experiment 0."""
 _OWN = ("AWS_", "MLFLOW_", "SS3D_")
+_GONE_S = 20.0
 
 
 ON_EACH_TRACKING = pytest.mark.parametrize("settings", ["embedded", "server"], indirect=True)
@@ -38,11 +40,14 @@ class LocalStack(NamedTuple):
         return command("up", self.place.folder)
 
     def kill(self, service: str) -> None:
-        """Kill a server that runs, as a crash would."""
+        """Kill a server that runs, as a crash would, and wait until it is gone."""
         place = find_place(self.place.folder) or self.place
         (found,) = (known for known in services_of(place) if known.name == service)
-        for process in find_members(found, self.place):
+        members = find_members(found, self.place)
+        for process in members:
             process.send_signal(signal.SIGKILL)
+        _, alive = psutil.wait_procs(members, _GONE_S)
+        assert not alive
 
     def empty_tracking(self) -> None:
         """Make MLflow's databases those of a new server, users apart."""

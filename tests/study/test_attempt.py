@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 import shutil
 import threading
 import warnings
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from ss3d.cli.main import app
@@ -21,14 +24,21 @@ from ss3d.errors import CheckpointError, ServiceError
 from ss3d.store import layout
 from ss3d.store.bundle import read_manifest
 from ss3d.store.directory import DirectoryStore
-from ss3d.store.protocol import Blob
+from ss3d.store.protocol import Blob, Store
 from ss3d.study.attempt import run_job
 from ss3d.study.job import Job, Place, Progress
 from ss3d.study.spool import waiting_in
 from ss3d.study.uploader import Uploader
 from ss3d.study.worker import Worker
-from ss3d.trial.history import load_shared_record, read_reports, shared_export, why_failed
+from ss3d.trial.history import (
+    load_shared_record,
+    read_reports,
+    shared_export,
+    trial_export,
+    why_failed,
+)
 from ss3d.trial.log import Line, read_lines, tracebacks
+from ss3d.trial.memory import why_out_of_memory
 from ss3d.trial.records import TrialResult, TrialSpec
 
 KEY = "ab" * 32
@@ -71,7 +81,7 @@ class Early(DirectoryStore):
 
 @pytest.fixture
 def worker(tmp_path: Path, data_folder: Path) -> Iterator[Worker]:
-    place = Place("s", str(tmp_path / "store"), str(data_folder), str(tmp_path / "cache"), False)
+    place = Place("s", str(tmp_path / "store"), str(data_folder), str(tmp_path / "cache"), gpus=0)
     worker = Worker(place)
     yield worker
     worker.uploader.close(5)
@@ -110,7 +120,7 @@ def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worke
     assert (trial.is_done, trial.failure, trial.attempt) == (True, "", 1)
     assert shared_export(worker.store, "pretrain", KEY) == layout.pretrain(KEY, "checkpoint", "a1")
     assert read_manifest(worker.store, layout.pretrain(KEY, "checkpoint", "a1"))
-    assert read_manifest(worker.store, layout.trial("s", "t00000", "best"))
+    assert read_manifest(worker.store, layout.export("s", "t00000", 1))
     load = trial.reports[-1].system
     assert 0 <= load["cpu_utilization_percentage"] <= 100
     assert 0 < load["system_memory_usage_percentage"] <= 100
@@ -120,6 +130,49 @@ def test_a_pretrain_then_its_trial_are_all_in_the_store_when_they_are_done(worke
     shared = worker.store.get(config)
     assert shared is not None
     assert shared.data == b"{}"
+
+
+@pytest.mark.usefixtures("sealed")
+def test_an_attempt_that_was_given_up_and_ends_later_touches_no_file_of_the_other(
+    worker: Worker, tmp_path: Path
+) -> None:
+    run(worker, PRETRAIN)
+    late = run_job(worker, TRIAL)
+    next(late)  # its node is cut off now
+    other = Worker(replace(worker.place, cache_dir=str(tmp_path / "other")))
+    end = run(other, TRIAL)[-1]
+    other.uploader.close(5)
+    assert (end.attempt, end.is_done) == (2, True)
+    put_result(worker.store, end)
+    export = trial_export(worker.store, "s", "t00000")
+    assert export == layout.export("s", "t00000", 2)
+    checkpoints = layout.trial("s", "t00000", "checkpoints")
+    before = {path: path.stat().st_mtime_ns for path in files_of(worker.store, export, checkpoints)}
+    assert [progress.is_done for progress in late] == [True]
+    assert read_manifest(worker.store, layout.export("s", "t00000", 1))
+    assert trial_export(worker.store, "s", "t00000") == export
+    after = {path: path.stat().st_mtime_ns for path in before}
+    assert after == before
+
+
+def put_result(store: Store, end: Progress) -> None:
+    """Write a result as the driver does at a trial's end."""
+    result = TrialResult(
+        study="s",
+        trial="t00000",
+        state="complete",
+        values={},
+        reports=end.reports,
+        seconds=0.0,
+        attempt=end.attempt,
+        reason="",
+        finished_at=0.0,
+    )
+    store.put_new(layout.trial("s", "t00000", "result.json"), result.to_json())
+
+
+def files_of(store: Store, *prefixes: str) -> list[Path]:
+    return [Path(store.address) / key for prefix in prefixes for key in store.list(f"{prefix}/")]
 
 
 @pytest.mark.usefixtures("sealed")
@@ -261,6 +314,42 @@ def test_a_disk_that_fails_is_not_the_job_s_own_failure(worker: Worker) -> None:
     (worker.spool.root / "new").write_text("no folder any more")
     with pytest.raises(NotADirectoryError):
         next(going)
+
+
+def test_out_of_memory_is_the_job_s_own_end_and_its_worker_goes_on(
+    worker: Worker, sealed: TrialSpec
+) -> None:
+    config = sealed.config.override({"pretrain.batch_size": 4096})
+    large = sealed.model_copy(update={"trial": "t00001", "config": config})
+    worker.store.put_new(layout.trial("s", "t00001", "spec.json"), large.to_json())
+    worker.data(large)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    enough = psutil.Process().memory_info().vms + 32 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (enough, limits[1]))
+    try:
+        (told,) = run_job(worker, Job("pretrain", "t00001", KEY))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert told.failure.startswith("out of memory: ")
+    assert (told.is_done, told.is_too_large) == (True, True)
+    assert Progress.from_json(told.to_json()) == told
+    assert why_failed(worker.store, "pretrain", KEY) == ""  # a larger machine may make it
+    (*_, done) = run_job(worker, PRETRAIN)
+    assert (done.is_done, done.failure) == (True, "")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_s_memory_that_runs_out_is_out_of_memory() -> None:
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        torch.empty(2**45, dtype=torch.uint8, device="cuda")
+    assert why_out_of_memory(raised.value).startswith("out of memory: CUDA out of memory.")
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_job_whose_workers_were_killed_ends_with_its_next_attempt(worker: Worker) -> None:
+    (told,) = run_job(worker, replace(PRETRAIN, killed="by the kernel"))
+    assert (told.failure, told.is_too_large) == ("by the kernel", True)
 
 
 def test_an_attempt_whose_record_was_answered_late_is_one_attempt(worker: Worker) -> None:

@@ -27,7 +27,13 @@ from ss3d.store.lease import take_lease
 from ss3d.store.protocol import Store
 from ss3d.study.collection import Collected, Scope, collect
 from ss3d.study.retention import kept_trials, referenced_trials
-from ss3d.trial.history import is_complete, list_studies, load_study_record, shared_export
+from ss3d.trial.history import (
+    is_complete,
+    list_studies,
+    load_study_record,
+    shared_export,
+    trial_export,
+)
 from ss3d.trial.records import TrialResult, TrialSpec
 
 KEYS = tuple(letter * 64 for letter in "abcd")
@@ -46,6 +52,8 @@ TRIALS = st.lists(
             "control": st.sampled_from(["", *KEYS]),
             "promoted": st.sampled_from([False] * 5 + [True]),
             "half": st.booleans(),
+            "export": st.sampled_from(["best", "best/a1"]),
+            "is_late": st.booleans(),
         }
     ),
     min_size=1,
@@ -106,7 +114,9 @@ def put_trial(store: MemoryStore, study: str, number: int, drawn: Mapping[str, A
     if state == "running":
         return
     if state == "complete":
-        put_copy(store, layout.trial(study, name, "best"), *EXPORT)
+        put_copy(store, layout.trial(study, name, drawn["export"]), *EXPORT)
+        if drawn["is_late"]:  # a node that was cut off came to an end as well
+            put_copy(store, layout.export(study, name, 2), *EXPORT)
     reports = tuple(make_reports(2, value=float(drawn["value"])))
     result = TrialResult(
         study=study, trial=name, state=state, values={"val/cd_l1": float(drawn["value"])},
@@ -176,7 +186,7 @@ def wanted(store: MemoryStore, keep_best: int = KEEP) -> set[str]:
                 or "confirms" in study.spec
             )
             prefix = layout.trial(study.name, name) + "/"
-            own = {key for key in store.objects if key.startswith(prefix)}
+            own = {key for key in store.objects if key.startswith(prefix) and "/a2/" not in key}
             keys |= {key for key in own if is_kept or is_small(key.removeprefix(prefix))}
     return keys | {key for key in store.objects if key.endswith("/study.json")}
 
@@ -184,7 +194,7 @@ def wanted(store: MemoryStore, keep_best: int = KEEP) -> set[str]:
 def is_small(name: str) -> bool:
     """Return whether a file of a trial stays whatever becomes of the trial."""
     room = name.partition("/")[0]
-    return room not in ("checkpoints", "best") or name in (
+    return room not in ("checkpoints", "best") or name.replace("/a1/", "/") in (
         "best/manifest.json",
         "best/config.json",
         "best/metrics.json",
@@ -198,7 +208,7 @@ def check_readable(store: MemoryStore, keep_best: int = KEEP) -> None:
         study = load_study_record(store, name)
         kept = kept_trials(study, keep_best, referenced)
         for trial in study.trials:
-            prefix = layout.trial(name, trial.spec.trial, "best")
+            prefix = trial_export(store, name, trial.spec.trial)
             if trial.state == "complete":
                 assert Exports(store).distances(prefix, "last") == DISTANCES["per_model_last"]
             if trial.state == "complete" and trial.spec.trial in kept:
@@ -229,7 +239,7 @@ def test_exactly_what_nothing_needs_goes_and_a_second_time_nothing(
     left = set(without_leases(store))
     assert left == keep
     changed = {key for key in left if store.objects[key] != before[key]}
-    assert all(key.endswith("/best/manifest.json") for key in changed)
+    assert all("/best/" in key and key.endswith("/manifest.json") for key in changed)
     check_readable(store)
     assert gc(store).items == gc(store, remove=False).items == []
     assert left == set(without_leases(store))
@@ -293,7 +303,7 @@ def test_what_is_promoted_meanwhile_has_its_weights_back(tmp_path: Path) -> None
     before = dict(store.objects)
     assert gc(store).items == []
     assert before.items() <= store.objects.items()
-    get_bundle(store, layout.trial("s0", "t00000", "best"), tmp_path / "best")
+    get_bundle(store, trial_export(store, "s0", "t00000"), tmp_path / "best")
 
 
 def test_what_is_promoted_after_a_sweep_that_was_killed_is_whole_again(tmp_path: Path) -> None:
@@ -301,7 +311,7 @@ def test_what_is_promoted_after_a_sweep_that_was_killed_is_whole_again(tmp_path:
     with pytest.raises(ServiceError):
         gc(dying)
     left = MemoryStore(dying.objects)
-    best = layout.trial("s0", "t00000", "best")
+    best = trial_export(left, "s0", "t00000")
     with pytest.raises(CheckpointError, match=r"student.safetensors: removed by `ss3d gc`"):
         get_bundle(left, best, tmp_path / "best")
     gc(left, keep_best=3)
@@ -311,7 +321,7 @@ def test_what_is_promoted_after_a_sweep_that_was_killed_is_whole_again(tmp_path:
 def _trial(value: int) -> dict[str, Any]:
     return {
         "state": "complete", "value": value, "ratio": 0.1, "pretrain": KEYS[0], "control": "",
-        "promoted": False, "half": False,
+        "promoted": False, "half": False, "export": "best/a1", "is_late": False,
     }  # fmt: skip
 
 
@@ -324,7 +334,13 @@ ONE: dict[str, Any] = {
 """A study of three trials, of which the first is not among the best two."""
 RICH = ONE | {
     "studies": [
-        [_trial(9), _trial(1) | {"state": "pruned", "half": True}, _trial(2), _trial(3), _trial(8)]
+        [
+            _trial(9) | {"is_late": True},
+            _trial(1) | {"state": "pruned", "half": True},
+            _trial(2) | {"is_late": True},
+            _trial(3),
+            _trial(8),
+        ]
     ],
     "confirmed": (4,),
     "shared": [

@@ -346,7 +346,7 @@ def check_trial(store: DirectoryStore, trial: TrialRecord) -> None:
     match result.state:
         case "complete":
             assert epochs == [0, 1, 2, 3, 4]
-            assert store.get(layout.trial("fast", spec.trial, "best", "manifest.json"))
+            assert store.get(f"{layout.export('fast', spec.trial, 1)}/manifest.json")
             assert result.values == {"val/cd_l1": result.reports[-1].metrics["val/cd_l1"]}
         case "pruned":
             assert epochs == list(range(epochs[-1] + 1))

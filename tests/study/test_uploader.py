@@ -108,17 +108,18 @@ def test_two_checkpoints_are_kept_in_order_of_attempt_and_epoch(
     assert checkpoints(store, "t/checkpoints") == kept
 
 
-def test_sending_again_changes_nothing_and_best_is_replaced(
-    tmp_path: Path, store: AwayStore
-) -> None:
+def test_sending_again_changes_nothing(tmp_path: Path, store: AwayStore) -> None:
     files = tmp_path / "f"
     files.mkdir()
-    for text in ("one", "two"):
-        (files / "x").write_text(text)
-        send(store, Entry("j", "file", "once"), files)
-        send(store, Entry("j", "bundle", "best"), files)
-    assert (Path(store.address) / "once").read_text() == "one"
-    assert (Path(store.address) / "best" / "x").read_text() == "two"
+    (files / "x").write_text("one")
+    for kind in ("file", "bundle", "bundle"):
+        send(store, Entry("j", kind, kind), files)
+    (files / "x").write_text("two")
+    send(store, Entry("j", "file", "file"), files)
+    with pytest.raises(ConflictError):
+        send(store, Entry("j", "bundle", "bundle"), files)
+    assert (Path(store.address) / "file").read_text() == "one"
+    assert (Path(store.address) / "bundle" / "x").read_text() == "one"
 
 
 def test_what_a_dead_uploader_had_on_its_way_is_sent(spool: Spool, store: AwayStore) -> None:
