@@ -182,7 +182,7 @@ def entrypoint(options: Sequence[str], has_space: bool) -> str:
     search = f"{space}{shlex.join([*options, '--address', 'auto', '--home', '.'])}"
     steps = (
         f"python -m ss3d.study.expected {_VERSIONS}",
-        f'export code="$PWD" PYTHONPATH="$PWD" home={_HOME}',
+        f'export PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}" code="$PWD" home={_HOME}',
         'mkdir -p "$home"',
         'cd "$home"',
         f"exec python -m ss3d search {search}",
