@@ -52,20 +52,15 @@ class Head:
         Raises:
             ServiceError: the folder's name is too long for Ray's sockets.
         """
-        sessions = place.of(self.name) / "t"
-        if len(str(sessions)) > _LONGEST:
-            raise ServiceError(
-                f"{sessions}: {len(str(sessions))} characters, and Ray's sockets there need a name "
-                f"of {_LONGEST} at most; take a folder nearer to the root"
-            )
         for number in range(1, place.nodes + 1):
             stop(Node(number), place)  # another head's nodes do not come to this one
         write_private(_token(place), place.passwords["ray"])
         port = place.ports[self.name]
         options = {"--head": "", "--port": str(port), "--ray-client-server-port": str(port + 1)}
         options |= {"--dashboard-host": HOST, "--dashboard-port": str(port + 2)}
-        options |= {"--include-dashboard": "true", "--num-cpus": "0", "--temp-dir": str(sessions)}
-        return _launch(place, self.name, options, mlflow.Mlflow().exports(place))
+        options |= {"--include-dashboard": "true", "--num-cpus": "0"}
+        home = {"SS3D_HOME": str(place.of(self.name) / "home")}
+        return _launch(place, self.name, options, home | mlflow.Mlflow().exports(place))
 
     def is_ready(self, place: Place) -> bool:
         """Ask for the cluster's nodes, with the token."""
@@ -123,10 +118,20 @@ def _launch(
         place: of the stack.
         name: of the node.
         own: options of this node.
-        more: environment that others do not have: drivers that are submitted find MLflow's there.
+        more: environment that others do not have; drivers that are sent to the head find it.
+
+    Raises:
+        ServiceError: the folder's name is too long for Ray's sockets.
     """
+    sessions = place.of(name) / "t"
+    if len(str(sessions)) > _LONGEST:
+        raise ServiceError(
+            f"{sessions}: {len(str(sessions))} characters, and Ray's sockets there need a name "
+            f"of {_LONGEST} at most; take a folder nearer to the root"
+        )
     options = {
         "--node-name": name,
+        "--temp-dir": str(sessions),
         "--num-gpus": "0",
         "--object-store-memory": str(_OBJECT_STORE_BYTES),
         "--min-worker-port": "0",

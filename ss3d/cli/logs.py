@@ -36,11 +36,11 @@ def logs(
     store: StoreOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Print the log of a study's driver, or of an attempt at a trial, from the store.
+    """Print the log of a study's driver, or of an attempt at a trial.
 
-    So it works from anywhere that reaches the store, while they run and after. A trial that has
-    no attempt yet shows what pretrains for it. With --follow and --json each line is one JSON
-    object.
+    It is in the store, so this works from anywhere, while they run and after. A
+    trial that has no attempt yet shows what pretrains for it. With --follow and
+    --json each line is one JSON object. Ends with 2 if there is no such attempt.
 
     Examples:
       ss3d logs quickstart

@@ -62,15 +62,17 @@ def search(
 ) -> None:
     """Search for the best parameters; Ctrl-C leaves a study that --resume goes on with.
 
-    With --submit the driver runs on a cluster's head, with this ss3d's code, and Ctrl-C only
-    stops looking: `ss3d logs`, `ss3d stop` and --resume --submit find it again. Store and data
-    are s3://…; secrets, MLflow and SS3D_HOME are those of the head's environment. Ends with the
-    driver's exit code, with 4 if no job server answers, with 5 without the cluster's token.
+    With --submit the driver runs on a cluster's head, with the code from here, and
+    Ctrl-C only stops looking: `ss3d logs`, `ss3d stop`, and --resume with --submit
+    find it again. Store and data are s3://…; secrets, MLflow and SS3D_HOME are
+    those of the head. Ends with the driver's exit code, with 4 if no job server
+    answers, with 5 without the cluster's token.
 
     Examples:
       ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
       ss3d search search_spaces/small.toml --data data/demo --warm-from earlier
       ss3d search search_spaces/paper.toml --data s3://b/data --submit http://127.0.0.1:8265
+      ss3d search --name paper --resume --submit http://127.0.0.1:8265
     """
     from ss3d.study.definition import Request
 

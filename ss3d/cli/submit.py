@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -44,10 +46,9 @@ def submit_search(
         KeyboardInterrupt: the user wants to see no more; the study goes on.
     """
     study = _name_of(request)
-    store = settings.store_address
-    for option, address in {"--store": store, "--data": request.data}.items():
-        if address and not is_shared:
-            _check_reachable(option, address)
+    store = _as_seen_there("--store", settings.store_address, is_shared)
+    if request.data:
+        request = replace(request, data=_as_seen_there("--data", request.data, is_shared))
     from ss3d.study.environment import is_loopback
     from ss3d.study.job_server import JobServer
 
@@ -115,12 +116,16 @@ def _name_of(request: Request) -> str:
     return layout.check_study_name(name)
 
 
-def _check_reachable(option: str, address: str) -> None:
-    if "://" not in address:
+def _as_seen_there(option: str, address: str, is_shared: bool) -> str:
+    """Return an address as the cluster knows it."""
+    if "://" in address:
+        return address
+    if not is_shared:
         raise ConfigError(
             f"{option}: {address} is a directory of this machine; the cluster needs s3://…, or "
             "--shared if it is the same directory on all nodes"
         )
+    return str(Path(address).resolve())
 
 
 def _options(request: Request, study: str, store: str, metrics: str | None) -> Iterator[str]:

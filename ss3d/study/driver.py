@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -184,7 +185,10 @@ class _Session:
         try:
             if not self._board.is_exhausted():
                 self._run_jobs(slots, trainable)
-        except BaseException:
+        except BaseException as error:
+            if not isinstance(error, KeyboardInterrupt):
+                facts = {"failure": str(error), "traceback": traceback.format_exc()}
+                log.info("session fails: %s", error, extra={"facts": facts})
             self._close(reason="")
             raise
         self._close(why_ended(take_snapshot(self._board, self._started, self._num_before)))

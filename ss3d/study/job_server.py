@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -25,10 +25,12 @@ from ss3d.study.expected import versions_to_expect
 _CONNECT_S = 10.0
 _PATIENCE_S = 120.0
 """For a job server that does not answer any more while its job is followed."""
+_SILENCE_S = 300.0
+"""Of a job until its output is asked for again."""
 _POLL_S = 1.0
 _SPACE, _VERSIONS = "space.toml", "versions.json"
-_HOME = '"${SS3D_HOME:-${HOME:-.}/ss3d-data}"'
-"""Of the driver, unless its environment says another: the folder that code comes into goes."""
+_HOME = '"${SS3D_HOME:-$HOME/ss3d-data}"'
+"""Of the driver: the folder that the code comes into goes away with the job."""
 _SECRETS = "set -a; if [ -f ~/driver.env ]; then . ~/driver.env; fi; set +a"
 """What cluster/README.md puts on the head for drivers alone."""
 _ALIVE = ("PENDING", "RUNNING")
@@ -130,9 +132,14 @@ class JobServer:
             time.sleep(_POLL_S)
 
     async def _tail(self, job: str, told: _Told) -> None:
+        """Pass on what a job prints until it ends, or is silent for long."""
         told.rewind()
-        async for text in self._client.tail_job_logs(job):
-            told.take(text)
+        clock = asyncio.get_running_loop().time
+        with suppress(TimeoutError):  # a connection that died while this machine slept says nothing
+            async with asyncio.timeout(_SILENCE_S) as limit:
+                async for text in self._client.tail_job_logs(job):
+                    told.take(text)
+                    limit.reschedule(clock() + _SILENCE_S)
 
 
 class _Told:
@@ -167,10 +174,20 @@ def pack(folder: Path, space: Path | None) -> None:
 
 
 def entrypoint(options: Sequence[str], has_space: bool) -> str:
-    """Return the shell's command of a job: the head's secrets, the check, then the search."""
-    words = [*([_SPACE] if has_space else []), *options, "--address", "auto"]
-    check = f"python -m ss3d.study.expected {_VERSIONS}"
-    return f"{_SECRETS}; {check} && exec python -m ss3d search {shlex.join(words)} --home {_HOME}"
+    """Return the shell's command of a job: the head's secrets, the check, then the search.
+
+    The search works in its home: Ray may replace the folder of the code by an equal one.
+    """
+    space = f'"$code/{_SPACE}" ' if has_space else ""
+    search = f"{space}{shlex.join([*options, '--address', 'auto', '--home', '.'])}"
+    steps = (
+        f"python -m ss3d.study.expected {_VERSIONS}",
+        f'export PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}" code="$PWD" home={_HOME}',
+        'mkdir -p "$home"',
+        'cd "$home"',
+        f"exec python -m ss3d search {search}",
+    )
+    return f"{_SECRETS}; {' && '.join(steps)}"
 
 
 def _metadata(study: str, store: str) -> dict[str, str]:

@@ -57,9 +57,8 @@ def test_the_shell_reads_what_was_given_whatever_it_is() -> None:
     options = ["--data", "s3://b/it's $HOME", "--name", "x"]
     command = entrypoint(options, has_space=True)
     search = shlex.split(command.rpartition(" && exec ")[2])
-    assert search[:5] == ["python", "-m", "ss3d", "search", "space.toml"]
-    assert search[5:9] == options
-    assert search[9:11] == ["--address", "auto"]
+    assert search[:5] == ["python", "-m", "ss3d", "search", "$code/space.toml"]
+    assert search[5:] == [*options, "--address", "auto", "--home", "."]
     assert "space.toml" not in entrypoint(options, has_space=False)
 
 

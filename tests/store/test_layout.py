@@ -22,3 +22,10 @@ def test_attempt_and_epoch_are_read_back_from_a_key(key: str, age: tuple[int, in
 def test_other_keys_are_named(key: str) -> None:
     with pytest.raises(ConfigError, match="expected one that ends like a1-000012"):
         layout.attempt_and_epoch(key)
+
+
+def test_logs_are_numbered_by_attempt_and_session() -> None:
+    assert layout.log_number(f"a/log/{layout.attempt_log(10)}") == 10
+    assert layout.log_number(layout.session_log("demo", 2)) == 2
+    with pytest.raises(ConfigError, match="expected one that ends like a1"):
+        layout.log_number("a/log/a1.txt")
