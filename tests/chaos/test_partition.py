@@ -51,7 +51,7 @@ LONG = (
         '[pruner]\nname = "none"\n',
     )
     .replace(", 1e30]", "]")
-    .replace("semi.steps = 6", "semi.steps = 300")
+    .replace("semi.steps = 6", "semi.steps = 1200")
     .replace("semi.epochs = 6", f"semi.epochs = {EPOCHS}")
 )
 """Epochs of several seconds, so that one is cut through."""
