@@ -63,7 +63,7 @@ HEALTH = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "300",
 }
 """A node that is cut off is missed soon, and does not end by itself before it is let back."""
-GONE_S = 60.0
+GONE_S = 150.0
 DRAINED_S = 10.0
 
 
