@@ -51,10 +51,10 @@ LONG = (
         '[pruner]\nname = "none"\n',
     )
     .replace(", 1e30]", "]")
-    .replace("semi.steps = 6", "semi.steps = 1200")
+    .replace("semi.steps = 6", "semi.steps = 120")
     .replace("semi.epochs = 6", f"semi.epochs = {EPOCHS}")
 )
-"""Epochs of several seconds, so that one is cut through."""
+"""Epochs of three seconds or more, so that one is cut through."""
 HEALTH = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
@@ -179,7 +179,7 @@ def cut_off_and_let_back(machines: Machines, chaos: ChaosStudy, driver: Driver) 
     """
     in_last = key("epochs", f"{layout.epoch_name(1, EPOCHS - 1)}.json")
     chaos.wait_for(lambda: chaos.store.get(in_last), driver)
-    time.sleep(1)  # the driver has let it go on, and the epoch takes several seconds
+    time.sleep(1)  # the driver has let it go on, and it is in the middle
     (attempt,) = read_attempts(chaos.store, key())
     machine, worker = machines.find(attempt["process"]), psutil.Process(attempt["process"])
     machines.net.plug(machine.number, "down")
