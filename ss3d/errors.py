@@ -2,6 +2,7 @@
 
     Ss3dError                 1   never raised itself
     ├── ConfigError           2   a configuration, search space or command line that is not valid
+    │   └── AccessError       4   a service does not know this user, or does not allow this
     ├── DataError             3   a data set, image or cloud that cannot be used
     │   └── CheckpointError   3   a checkpoint or stored record that is damaged or does not fit
     ├── ServiceError          4   store, tracking server or cluster is away
@@ -28,6 +29,12 @@ class ConfigError(Ss3dError):
     """A configuration, search space or command line is not valid."""
 
     exit_code = 2
+
+
+class AccessError(ConfigError):
+    """A service answers, but not to this user: asking again helps nobody, as with a ConfigError."""
+
+    exit_code = 4
 
 
 class DataError(Ss3dError):

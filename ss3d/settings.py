@@ -5,6 +5,7 @@ Precedence: command line > environment > `ss3d.toml` in the working directory > 
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ss3d.errors import ConfigError
 
 CACHE_VARIABLE = "SS3D_CACHE"
+CACHE_LIMIT_VARIABLE = "SS3D_CACHE_GIB"
 _VARIABLES = {
     "home": "SS3D_HOME",
     "store": "SS3D_STORE",
@@ -22,6 +24,7 @@ _VARIABLES = {
     "study_db": "SS3D_STUDY_DB",
     "ray_address": "SS3D_RAY_ADDRESS",
     "cache": CACHE_VARIABLE,
+    "cache_gib": CACHE_LIMIT_VARIABLE,
     "spool_gib": "SS3D_SPOOL_GIB",
     "lease_s": "SS3D_LEASE_S",
 }
@@ -44,6 +47,8 @@ class Settings(BaseModel):
     """Ray cluster to join; default starts Ray in this machine."""
     cache: Path | None = None
     """Folder of the decoded data sets; default `<home>/cache`; other nodes may have their own."""
+    cache_gib: Annotated[float, Field(gt=0)] = math.inf
+    """GiB of decoded data sets that a node keeps; other nodes may have their own limit."""
     spool_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     """GiB that may wait on a node for a store that is away, before training pauses."""
     lease_s: float = Field(default=30.0, gt=0)
@@ -68,6 +73,11 @@ class Settings(BaseModel):
     def study_journal(self) -> Path:
         """Return the file of Optuna's journal."""
         return Path(self.study_db) if self.study_db else self.home.resolve() / "optuna.journal"
+
+    @property
+    def cache_bytes(self) -> float:
+        """Return the limit of the decoded data sets of a node, in bytes."""
+        return self.cache_gib * 2**30
 
     @property
     def spool_bytes(self) -> float:

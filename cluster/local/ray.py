@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cluster.local import s3
+from cluster.local import mlflow, s3
 from cluster.local.place import HOST, Place, write_private
 from cluster.local.service import Launch, stop
 from ss3d.errors import ServiceError
@@ -34,11 +34,11 @@ _ASK_S = 5.0
 
 
 class Head:
-    """Ray's head, which jobs do not run on and searches join."""
+    """Ray's head: searches join it, or are sent to it, and none of their trials runs there."""
 
     name = "ray"
-    num_ports = 2
-    """The second is of Ray Client, which Ray starts wherever it can."""
+    num_ports = 3
+    """The second is of Ray Client, which Ray starts wherever it can; the third of its jobs."""
     passwords = ("ray",)
     stop_signal = signal.SIGTERM
 
@@ -63,8 +63,9 @@ class Head:
         write_private(_token(place), place.passwords["ray"])
         port = place.ports[self.name]
         options = {"--head": "", "--port": str(port), "--ray-client-server-port": str(port + 1)}
-        options |= {"--include-dashboard": "false", "--num-cpus": "0", "--temp-dir": str(sessions)}
-        return _launch(place, self.name, options)
+        options |= {"--dashboard-host": HOST, "--dashboard-port": str(port + 2)}
+        options |= {"--include-dashboard": "true", "--num-cpus": "0", "--temp-dir": str(sessions)}
+        return _launch(place, self.name, options, mlflow.Mlflow().exports(place))
 
     def is_ready(self, place: Place) -> bool:
         """Ask for the cluster's nodes, with the token."""
@@ -72,7 +73,12 @@ class Head:
 
     def exports(self, place: Place) -> dict[str, str]:
         """Return where the cluster is and where its token."""
-        return {"SS3D_RAY_ADDRESS": _address(place), **_access(place)}
+        jobs = f"http://{HOST}:{place.ports[self.name] + 2}"
+        return {
+            "SS3D_RAY_ADDRESS": _address(place),
+            "RAY_API_SERVER_ADDRESS": jobs,
+            **_access(place),
+        }
 
 
 class Node:
@@ -108,8 +114,17 @@ class Node:
         return {}
 
 
-def _launch(place: Place, name: str, own: Mapping[str, str]) -> Launch:
-    """Return how to start a node, which stays in the foreground."""
+def _launch(
+    place: Place, name: str, own: Mapping[str, str], more: Mapping[str, str] | None = None
+) -> Launch:
+    """Return how to start a node, which stays in the foreground.
+
+    Args:
+        place: of the stack.
+        name: of the node.
+        own: options of this node.
+        more: environment that others do not have: drivers that are submitted find MLflow's there.
+    """
     options = {
         "--node-name": name,
         "--num-gpus": "0",
@@ -120,11 +135,14 @@ def _launch(place: Place, name: str, own: Mapping[str, str]) -> Launch:
         **own,
     }
     words = [f"{option}={value}" if value else option for option, value in options.items()]
-    command = [Path(sys.executable).parent / "ray", "start", "--block", *words]
+    programs = Path(sys.executable).parent
+    command = [programs / "ray", "start", "--block", *words]
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_OWN)}
     store = s3.S3().exports(place)
     cache = {"SS3D_CACHE": str(place.of(name) / "cache")}
-    return Launch(command, {**kept, **ENVIRONMENT, **_HEALTH, **_access(place), **store, **cache})
+    path = {"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
+    ray = {**ENVIRONMENT, **_HEALTH, **_access(place)}
+    return Launch(command, {**kept, **path, **ray, **store, **cache, **(more or {})})
 
 
 def _alive(place: Place) -> set[str]:

@@ -60,7 +60,7 @@ class Plugins:
     """
 
     def __init__(self, simulation: Simulation) -> None:
-        place = Place(study="synthetic", store="", data="", cache_dir="", use_gpu=False)
+        place = Place(study="synthetic", store="", data="", cache_dir="", gpus=0)
         self._searcher = JobSearcher(simulation.board, place, beat=lambda: None)
         self._scheduler = RungScheduler(simulation.board)
         self.samples: defaultdict[str, list[float]] = defaultdict(list)

@@ -1,15 +1,18 @@
-"""Seconds per trial with MLflow there and with one that never answers, in one run."""
+"""Seconds per trial with MLflow there and with one that stops answering, in one run."""
 
 from __future__ import annotations
 
-import socket
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from ss3d.bench.timing import Spread, per_trial, spread
+import numpy as np
+import psutil
+
+from ss3d.bench.timing import Spread, spread
 from ss3d.data.items import Shape
 from ss3d.data.procedural import prepare_procedural
 from ss3d.settings import Settings
@@ -17,6 +20,7 @@ from ss3d.store.directory import DirectoryStore
 from ss3d.study.definition import Request
 from ss3d.study.driver import Watcher, search
 from ss3d.tracking.projector import Projector
+from ss3d.tracking.server import serve_pages
 from ss3d.trial.history import load_study_record
 
 _SPACE = """
@@ -46,12 +50,18 @@ high = 1.0
 """Short epochs, so that MLflow has much to take."""
 
 
+AWAY_FROM_S = 3.0
+"""Seconds after the start of a search at which MLflow stops answering."""
+
+
 @dataclass(frozen=True)
 class Outage:
-    """Seconds per trial, from the first end to the last."""
+    """Seconds from one end of a trial to the next, over all searches of a kind."""
 
     there: Spread
     away: Spread
+    interval: tuple[float, float]
+    """95 % of the ratio, by resampling trials."""
 
     @property
     def ratio(self) -> float:
@@ -59,36 +69,65 @@ class Outage:
         return self.away.median / self.there.median
 
 
-def measure_outage(
-    tracking: str, num_trials: int, repeats: int, advance: Callable[[], None]
-) -> Outage:
+def measure_outage(num_trials: int, repeats: int, advance: Callable[[], None]) -> Outage:
     """Search with MLflow and without, in turn, again and again; one trial at a time.
 
+    Both use one server on this machine, which is halted during every other search. Which of the
+    two comes first changes with every repeat, so that a drift of the machine falls on both.
+
     Args:
-        tracking: address of an MLflow server.
         num_trials: per search.
         repeats: of each.
         advance: called after each search.
     """
-    samples: dict[str, list[float]] = defaultdict(list)
-    with (
-        tempfile.TemporaryDirectory(prefix="ss3d-bench-") as folder,
-        socket.create_server(("127.0.0.1", 0)) as deaf,
-    ):
+    samples: dict[str, list[float]] = {"there": [], "away": []}
+    with tempfile.TemporaryDirectory(prefix="ss3d-bench-") as folder:
         home = Path(folder)
         shape = Shape(num_views=1, image_size=32, num_points=64)
         prepare_procedural(DirectoryStore(home / "data"), "ss3d-bench-outage", 32, 0, shape, None)
         (home / "outage.toml").write_text(_SPACE)
-        addresses = {"there": tracking, "away": f"http://127.0.0.1:{deaf.getsockname()[1]}"}
-        for repeat in range(repeats):
-            for name, address in addresses.items():
-                settings = Settings(home=home, tracking=address)
-                samples[name].append(_search(settings, f"{name}-{repeat}", num_trials))
-                advance()
-    return Outage(**{name: spread(values) for name, values in samples.items()})
+        with serve_pages(Settings(home=home), 0) as (address, server):
+            settings = Settings(home=home, tracking=address)
+            for repeat in range(repeats):
+                for name in ("there", "away") if repeat % 2 == 0 else ("away", "there"):
+                    with _halted(server.pid) if name == "away" else nullcontext():
+                        ends = _search(settings, f"{name}-{repeat}", num_trials)
+                    samples[name] += np.diff(sorted(ends)).tolist()
+                    advance()
+    return summarize_outage(samples["there"], samples["away"])
 
 
-def _search(settings: Settings, name: str, num_trials: int) -> float:
+def summarize_outage(there: Sequence[float], away: Sequence[float]) -> Outage:
+    """Return medians and their ratio's interval of the seconds of trials, at least one each."""
+    rng = np.random.default_rng(0)
+    drawn = [np.median(rng.choice(seconds, (2000, len(seconds))), 1) for seconds in (away, there)]
+    low, high = np.quantile(drawn[0] / drawn[1], (0.025, 0.975))
+    return Outage(spread(there), spread(away), (float(low), float(high)))
+
+
+@contextmanager
+def _halted(pid: int) -> Iterator[None]:
+    """Halt a process and its children after a while, until the block ends."""
+    halted: list[psutil.Process] = []
+
+    def halt() -> None:
+        halted.extend([psutil.Process(pid), *psutil.Process(pid).children(recursive=True)])
+        for process in halted:
+            process.suspend()
+
+    timer = threading.Timer(AWAY_FROM_S, halt)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for process in halted:
+            process.resume()
+
+
+def _search(settings: Settings, name: str, num_trials: int) -> list[float]:
+    """Return when each trial ended."""
     store = DirectoryStore(Path(settings.store_address))
     request = Request(
         space=settings.home / "outage.toml",
@@ -103,4 +142,4 @@ def _search(settings: Settings, name: str, num_trials: int) -> float:
     finally:
         shown.close(timeout_s=1)
     trials = load_study_record(store, name).trials
-    return per_trial([trial.result.finished_at for trial in trials if trial.result])
+    return [trial.result.finished_at for trial in trials if trial.result]

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray import tune
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from ss3d.bench.threads import load_by_thread, sampled
 from ss3d.bench.timing import Spread, per_trial, spread
 from ss3d.data.items import Shape
 from ss3d.data.procedural import prepare_procedural
@@ -27,9 +29,9 @@ from ss3d.study.session import ray_session
 from ss3d.study.tables import Resources
 from ss3d.study.trainable import JobTrainable
 from ss3d.trial.history import load_study_record
-from ss3d.trial.records import EpochReport, StudyRecord
+from ss3d.trial.records import EpochReport
 
-_SPACE = """
+SPACE = """
 [base]
 preset = "tiny"
 [sampler]
@@ -41,7 +43,8 @@ type = "float"
 low = 0.0
 high = 1.0
 """
-_METRIC = "val/cd_l1"
+VALUE = {"val/cd_l1": 1.0}
+"""What every trial reports."""
 
 
 class NoJob(JobTrainable):
@@ -54,7 +57,7 @@ class NoJob(JobTrainable):
             phase="pretrain" if job.kind == "pretrain" else "semi",
             epoch=1,
             step=1,
-            metrics={_METRIC: 1.0},
+            metrics=VALUE,
             system={"epoch_s": 0.0},
             digest="",
         )
@@ -70,7 +73,7 @@ class NoTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Report the end."""
-        return {_METRIC: 1.0, "done": True}
+        return {**VALUE, "done": True}
 
 
 class Ends(Callback):
@@ -95,8 +98,9 @@ class Overhead:
     """Plain Tune with `reuse_actors=True`."""
     fresh: Spread
     """Plain Tune with a process per trial, as it is by default."""
-    records: StudyRecord
-    """Of our last run."""
+    threads: dict[str, dict[str, float]]
+    """Processor seconds per trial by thread of the driver, of ours and of Tune's with reused actors
+    in their last runs."""
 
     @property
     def ratio(self) -> float:
@@ -117,29 +121,45 @@ def measure_overhead(
         advance: called after each run.
     """
     few = max(num_trials // 10, 4)
-    samples: dict[str, list[float]] = {"ours": [], "reused": [], "fresh": []}
+    ends: dict[str, list[list[float]]] = {"ours": [], "reused": [], "fresh": []}
+    threads: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="ss3d-bench-") as folder:
         home = Path(folder)
-        shape = Shape(num_views=1, image_size=32, num_points=64)
-        prepare_procedural(DirectoryStore(home / "data"), "nothing", 16, 0, shape, None)
-        (home / "nothing.toml").write_text(_SPACE)
+        no_data(home)
         for repeat in range(repeats):
-            samples["ours"].append(_ours(home, f"nothing-{repeat}", num_trials, slots))
-            advance()
-            samples["reused"].append(_plain(home, num_trials, slots, reuse=True))
-            advance()
-            samples["fresh"].append(_plain(home, few, slots, reuse=False))
-            advance()
-        records = load_study_record(_store(home), f"nothing-{repeats - 1}")
-    spreads = {name: spread(values) for name, values in samples.items()}
-    return Overhead(**spreads, records=records)
+            runs = {
+                "ours": partial(_ours, home, f"nothing-{repeat}", num_trials, slots),
+                "reused": partial(_plain, home, num_trials, slots, reuse=True),
+                "fresh": partial(_plain, home, few, slots, reuse=False),
+            }
+            for name, run in runs.items():
+                with sampled() as samples:
+                    times = run()
+                loads = load_by_thread(samples, min(times), max(times))
+                threads[name] = {of: load * per_trial(times) for of, load in loads.items()}
+                ends[name].append(times)
+                advance()
+    spreads = {name: spread([per_trial(times) for times in runs]) for name, runs in ends.items()}
+    del threads["fresh"]  # its processes start and end, which is not the driver's work
+    return Overhead(**spreads, threads=threads)
 
 
-def _store(home: Path) -> Any:
-    return open_store(Settings(home=home).store_address)
+def seconds_per_trial(num_trials: int) -> float:
+    """Return what a trial of ours that does nothing costs on this machine, one at a time."""
+    with tempfile.TemporaryDirectory(prefix="ss3d-bench-") as folder:
+        no_data(Path(folder))
+        return per_trial(_ours(Path(folder), "nothing", num_trials, slots=1))
 
 
-def _ours(home: Path, name: str, num_trials: int, slots: int) -> float:
+def no_data(home: Path) -> None:
+    """Write a search space, and a data set that nobody reads, into a folder."""
+    shape = Shape(num_views=1, image_size=32, num_points=64)
+    prepare_procedural(DirectoryStore(home / "data"), "nothing", 16, 0, shape, None)
+    (home / "nothing.toml").write_text(SPACE)
+
+
+def _ours(home: Path, name: str, num_trials: int, slots: int) -> list[float]:
+    """Return when our trials ended."""
     request = Request(
         space=home / "nothing.toml",
         data=str(home / "data"),
@@ -147,12 +167,14 @@ def _ours(home: Path, name: str, num_trials: int, slots: int) -> float:
         trials=num_trials,
         slots=slots,
     )
-    search(request, Settings(home=home), None, Watcher(), NoJob)
-    trials = load_study_record(_store(home), name).trials
-    return per_trial([trial.result.finished_at for trial in trials if trial.result])
+    settings = Settings(home=home)
+    search(request, settings, None, Watcher(), NoJob)
+    trials = load_study_record(open_store(settings.store_address), name).trials
+    return [trial.result.finished_at for trial in trials if trial.result]
 
 
-def _plain(home: Path, num_trials: int, slots: int, reuse: bool) -> float:
+def _plain(home: Path, num_trials: int, slots: int, reuse: bool) -> list[float]:
+    """Return when plain Tune's trials ended."""
     os.environ.pop("TUNE_MAX_PENDING_TRIALS_PG", None)  # ours sets it
     ends = Ends()
     with ray_session(Settings(home=home), Resources(), slots):
@@ -169,4 +191,4 @@ def _plain(home: Path, num_trials: int, slots: int, reuse: bool) -> float:
                 callbacks=[ends],
             ),
         ).fit()
-    return per_trial(ends.times)
+    return ends.times

@@ -18,6 +18,7 @@ from unittest import mock
 from mlflow import MlflowClient
 from requests.adapters import HTTPAdapter
 
+from ss3d.bench.epochs import default_reports
 from ss3d.bench.timing import Spread, spread
 from ss3d.errors import ServiceError
 from ss3d.settings import Settings
@@ -31,9 +32,10 @@ from ss3d.tracking.runs import MARKER, points_of
 from ss3d.trial.records import EpochReport, TrialRecord
 
 SYNCHRONOUS = "log_metric"
+ASYNCHRONOUS = "log_metric, asynchronous"
 PROJECTOR = "ss3d, projector"
 _FEW = 10
-"""The synchronous client writes this part of the trials, at least one: it is slow."""
+"""Clients that send a request per point write this part of the trials, at least one."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Throughput:
     client: str
     points: int
     """Of one repeat."""
+    trials: int
+    """Whose points they are."""
     requests: float
     """HTTP requests for them, the median of the repeats."""
     seconds: Spread
@@ -131,31 +135,42 @@ def projector(lot: Lot) -> None:
 
 CLIENTS: dict[str, Callable[[Lot], None]] = {
     SYNCHRONOUS: one_by_one,
-    "log_metric, asynchronous": asynchronously,
+    ASYNCHRONOUS: asynchronously,
     "log_metrics, an epoch each": per_epoch,
     "ss3d, an epoch each": projection_per_epoch,
     PROJECTOR: projector,
 }
 
 
+def make_trials(count: int, folder: Path) -> list[TrialRecord]:
+    """Return trials of the default length that report what real ones do.
+
+    Args:
+        count: how many.
+        folder: empty, for what one of them is trained on.
+    """
+    reports = default_reports(folder)
+    trials = synthetic_study(count).trials
+    return [trial.model_copy(update={"reports": reports}) for trial in trials]
+
+
 def measure_throughput(
-    tracking: str, num_trials: int, repeats: int, advance: Callable[[], None]
+    tracking: str, trials: Sequence[TrialRecord], repeats: int, advance: Callable[[], None]
 ) -> list[Throughput]:
-    """Write the epochs of synthetic trials through every client in turn, again and again.
+    """Write the epochs of trials through every client in turn, again and again.
 
     Ours also write parameters, tags and the study's own run meanwhile. What arrived is read back
     and counted. The experiment that it makes is deleted at the end.
 
     Args:
         tracking: address of an MLflow server.
-        num_trials: that run at once; the synchronous client gets a tenth of them.
+        trials: that run at once; clients that send a request per point get a tenth of them.
         repeats: of each client.
         advance: called after each measurement.
 
     Raises:
         ServiceError: the server is away, or points did not arrive.
     """
-    trials = synthetic_study(num_trials).trials
     seconds: dict[str, list[float]] = defaultdict(list)
     requests: dict[str, list[int]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="ss3d-bench-") as folder:
@@ -163,7 +178,7 @@ def measure_throughput(
         with _experiment(settings) as make_lot:
             for repeat in range(repeats):
                 for number, (label, write) in enumerate(CLIENTS.items()):
-                    chosen = trials[: _count(label, num_trials)]
+                    chosen = trials[: _count(label, len(trials))]
                     lot = make_lot(f"client{number}-{repeat}", chosen)
                     with mlflow_errors(settings), _counted() as sent:
                         started = time.perf_counter()
@@ -175,7 +190,8 @@ def measure_throughput(
     return [
         Throughput(
             client=label,
-            points=_count_points(trials[: _count(label, num_trials)]),
+            trials=_count(label, len(trials)),
+            points=_count_points(trials[: _count(label, len(trials))]),
             requests=statistics.median(requests[label]),
             seconds=spread(seconds[label]),
         )
@@ -190,7 +206,7 @@ def speedup(found: Sequence[Throughput]) -> float:
 
 
 def _count(label: str, num_trials: int) -> int:
-    return max(1, num_trials // _FEW) if label == SYNCHRONOUS else num_trials
+    return max(1, num_trials // _FEW) if label in (SYNCHRONOUS, ASYNCHRONOUS) else num_trials
 
 
 def _growing(lot: Lot) -> Iterator[TrialRecord]:

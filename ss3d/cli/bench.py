@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ss3d.cli import overheads, savings, throughput
+from ss3d.cli import overheads, savings, scaling, throughput
 
 app = typer.Typer(
     help="Measure what the documentation claims: every ratio comes from one run.",
@@ -13,4 +13,5 @@ app = typer.Typer(
 app.command()(overheads.driver)
 app.command()(overheads.overhead)
 app.command()(savings.savings)
+app.command()(scaling.scaling)
 app.command()(throughput.tracking)

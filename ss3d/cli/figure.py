@@ -64,9 +64,9 @@ def figure(
     needs no network. `ratios` and `ablation` take the best trial of each value.
 
     Examples:
-      ss3d figure comparison runs/a runs/b --label ours --label "w/o HFA" -o fig.png
+      ss3d figure comparison runs/a runs/b --label ours --label "no HFA" -o a.png
       ss3d figure ratios paper -o ratios.pdf --rows 9
-      ss3d figure ablation paper --by model.use_hfa --where data.labeled_ratio=0.2 -o hfa.png
+      ss3d figure ablation paper --by model.use_hfa -o hfa.pdf
       ss3d figure viewpoints paper/t00017 --pick hash -o views.html
       ss3d figure limitations runs/a --rows 3 -o limits.png
     """

@@ -31,7 +31,7 @@ TrialPath = Annotated[str, typer.Argument(metavar="STUDY/TRIAL", help="E.g. quic
 def show(
     trial: TrialPath, home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False
 ) -> None:
-    """Show one trial: parameters, gains, epochs, where it ran, and logs of what failed."""
+    """Show one trial: parameters, gains, epochs, where it ran, and where it failed."""
     from ss3d.report.gains_tables import gains_as_values
     from ss3d.trial.history import load_study_spec, load_trial_record
     from ss3d.trial.verdict import read_verdicts
@@ -113,21 +113,22 @@ def _say_decisions(title: str, decisions: list[dict[str, Any]]) -> None:
 
 
 def _read_log(store: Store, record: TrialRecord) -> dict[str, str]:
-    """Return why attempts failed: a trial's own, or those of what it shares and that is not made.
+    """Return where attempts failed: a trial's own, or those of what it shares that is not made.
 
     A failed trial may have waited for its pretraining; a complete one may lack its control.
     """
     from ss3d.trial.history import is_complete
+    from ss3d.trial.log import tracebacks
 
     spec = record.spec
-    logs = _read_all(store, layout.trial(spec.study, spec.trial, "log") + "/")
-    if logs or record.state not in ("failed", "complete"):
-        return logs
+    found = tracebacks(store, layout.trial(spec.study, spec.trial))
+    if found or record.state not in ("failed", "complete"):
+        return found
     for kind, key in spec.shared():
         if not is_complete(store, kind, key):
-            found = _read_all(store, layout.shared(kind, key, "log") + "/")
-            logs |= {f"{kind}/{name}": text for name, text in found.items()}
-    return logs
+            shared = tracebacks(store, layout.shared(kind, key))
+            found |= {f"{kind}/{name}": text for name, text in shared.items()}
+    return found
 
 
 def _read_all(store: Store, prefix: str) -> dict[str, str]:

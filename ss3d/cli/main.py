@@ -22,6 +22,7 @@ from ss3d.cli import (
     gc,
     importance,
     lifecycle,
+    logs,
     model,
     predict,
     pretrains,
@@ -38,6 +39,7 @@ from ss3d.cli import (
     validate,
     weights,
 )
+from ss3d.cli.help_texts import let_flow
 from ss3d.cli.output import errors
 from ss3d.errors import ServiceError, Ss3dError
 
@@ -72,6 +74,7 @@ for command in (
     removal.delete,
     enqueue.enqueue,
     stop.stop,
+    logs.logs,
     rerun.rerun,
     promotion.promote,
     registry.rollback,
@@ -83,6 +86,7 @@ for command in (
     gc.gc,
 ):
     app.command()(command)
+let_flow(app)
 
 
 def run() -> None:

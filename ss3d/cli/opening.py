@@ -65,7 +65,9 @@ def open_data(
     """Load what a trial sees of a data set, decoding it into the node cache once."""
     from ss3d.data.loader import load_data
 
-    return load_data(open_prepared(address), config, settings.cache_dir, device)
+    return load_data(
+        open_prepared(address), config, settings.cache_dir, device, limit_bytes=settings.cache_bytes
+    )
 
 
 def open_prepared(address: str) -> Dataset:

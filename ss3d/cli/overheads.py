@@ -63,7 +63,7 @@ def driver(
 
 
 def overhead(
-    trials: Annotated[int, typer.Option("--trials", min=4, help="Per run.")] = 100,
+    trials: Annotated[int, typer.Option("--trials", min=4, help="Per run.")] = 300,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of each kind.")] = 3,
     slots: Annotated[int, typer.Option("--slots", min=1, help="Trials at once.")] = 1,
     home: HomeOption = None,
@@ -74,9 +74,9 @@ def overhead(
     All three take turns in one run, each in a Ray session of its own; seconds are
     from the first end of a trial to the last, so starting Ray counts for none.
     Both have the same environment and no loggers. Ours proposes, seals a spec and
-    writes a result for each trial, in threads beside Tune's loop; plain Tune draws
-    a number and keeps nothing. The parts are timed one by one afterwards; the rest
-    of the difference is threads that wait for each other and for Python's lock.
+    writes a result for each trial, in threads beside Tune's loop (MainThread);
+    plain Tune draws a number and keeps nothing. The processor time of the driver's
+    threads says where the difference comes from: they share Python's lock.
 
     Examples:
       ss3d bench overhead
@@ -86,14 +86,12 @@ def overhead(
 
     prepare_environment(load_settings(home=home).home)
     from ss3d.bench.overhead import measure_overhead
-    from ss3d.bench.parts import measure_parts
     from ss3d.bench.timing import surroundings
 
     around = surroundings()
     with Progress(console=errors, transient=True) as bar:
         task = bar.add_task("ours, reused, fresh", total=3 * repeats)
         found = measure_overhead(trials, repeats, slots, lambda: bar.advance(task))
-    parts = measure_parts(found.records)
     spreads = {
         "ss3d": found.ours,
         "Tune, reuse_actors=True": found.reused,
@@ -106,13 +104,13 @@ def overhead(
         "slots": slots,
         "seconds_per_trial": {name: asdict(of) for name, of in spreads.items()},
         "ratio": found.ratio,
-        "parts": {name: asdict(of) for name, of in parts.items()},
+        "processor_seconds_per_trial": found.threads,
     }
 
     def say() -> None:
         _say_spreads("per trial", spreads)
         console.print(f"ss3d over the better of the others: {found.ratio:.2f} ×", highlight=False)
-        _say_spreads("of ss3d, in threads beside Tune's loop", parts)
+        _say_threads(found.threads["ours"], found.threads["reused"])
         _say_machine(around)
 
     emit(value, as_json, say)
@@ -122,6 +120,14 @@ def _say_spreads(title: str, spreads: dict[str, Spread]) -> None:
     table = Table(title, "median", "from", "to", box=SIMPLE_HEAD, pad_edge=False)
     for name, of in spreads.items():
         table.add_row(name, *(f"{_MS * s:.2f} ms" for s in (of.median, of.low, of.high)))
+    console.print(table)
+
+
+def _say_threads(ours: dict[str, float], plain: dict[str, float]) -> None:
+    table = Table("processor time per trial", "ss3d", "Tune", box=SIMPLE_HEAD, pad_edge=False)
+    for name in {**ours, **plain}:
+        cells = (f"{_MS * each[name]:.2f} ms" if name in each else "" for each in (ours, plain))
+        table.add_row(name, *cells)
     console.print(table)
 
 

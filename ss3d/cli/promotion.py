@@ -14,7 +14,7 @@ import typer
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.options import ReasonOption, parse_assignments
 from ss3d.cli.output import JsonFlag, emit
-from ss3d.cli.promotion_tables import say_outcome, say_proposal, say_unwritten
+from ss3d.cli.promotion_tables import say_outcome, say_picture, say_proposal, say_unwritten
 from ss3d.errors import ConfigError
 from ss3d.settings import Settings, load_settings
 from ss3d.store.opening import open_store
@@ -81,7 +81,7 @@ def promote(
     Examples:
       ss3d promote quickstart --model chairs --dry-run --picture chairs.png
       ss3d promote paper --where data.labeled_ratio=0.1 --model chairs
-      ss3d promote paper/t00017 --model chairs --gates search_spaces/gates/release.toml
+      ss3d promote paper --model chairs --gates search_spaces/gates/release.toml
       ss3d promote runs/first --model chairs --force --reason "demo on Friday"
       ss3d promote paper/t00017 --to chairs-for-phones
     """
@@ -94,7 +94,9 @@ def promote(
     with _candidate(opened, asked) as candidate:
         proposal = _propose(opened, candidate, asked)
         if not as_json:
-            say_proposal(proposal, asked.picture)
+            say_proposal(proposal)
+            if asked.picture is not None:
+                say_picture(asked.picture, _missing(proposal))
         value = _describe(proposal, asked)
         if asked.dry_run or (proposal.closed and not asked.force):
             emit(value, as_json, lambda: say_unwritten(proposal))
@@ -141,9 +143,17 @@ def _propose(store: Store, candidate: Candidate, asked: _Asked) -> Proposal:
     from ss3d.tracking.proposal import propose
 
     proposal = propose(store, candidate, asked.model, _gates(asked.gates))
-    if asked.picture is not None:
+    if asked.picture is not None and not _missing(proposal):
         _draw(store, proposal, asked.picture)
     return proposal
+
+
+def _missing(proposal: Proposal) -> str:
+    """Return why no picture can compare candidate and champion; empty if one can."""
+    found = proposal.challenge
+    if found is None:
+        return "there is no other champion whose measurements are kept"
+    return "" if found.gain is not None else found.reason
 
 
 def _gates(path: Path | None) -> Gates:
@@ -163,9 +173,8 @@ def _draw(store: Store, proposal: Proposal, path: Path) -> None:
     from ss3d.trial.history import trial_export
 
     found, head = proposal.challenge, proposal.ledger.head
-    if found is None or found.gain is None or head is None:
-        reason = found.reason if found else "there is no other champion whose measurements are kept"
-        raise ConfigError(f"--picture: there is nothing to compare with: {reason}")
+    assert found is not None
+    assert head is not None
     with tempfile.TemporaryDirectory(prefix="ss3d-champion-") as folder:
         champion = None
         prefix = trial_export(store, head.study, head.trial) if head.study else ""
@@ -192,7 +201,7 @@ def _describe(proposal: Proposal, asked: _Asked) -> dict[str, Any]:
         "open": not proposal.closed,
         "forced": bool(proposal.closed) and asked.force and not asked.dry_run,
         "reason": asked.reason,
-        "picture": None if asked.picture is None else str(asked.picture),
+        "picture": None if asked.picture is None or _missing(proposal) else str(asked.picture),
         "dry_run": asked.dry_run,
     }
 

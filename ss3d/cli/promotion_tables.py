@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ss3d.tracking.proposal import Proposal
 
 
-def say_proposal(proposal: Proposal, picture: Path | None) -> None:
+def say_proposal(proposal: Proposal) -> None:
     """Print the candidate against the champion, and all answers."""
     head, found = proposal.ledger.head, proposal.challenge
     if head is not None and proposal.is_champion:
@@ -36,8 +36,14 @@ def say_proposal(proposal: Proposal, picture: Path | None) -> None:
             console.print("+ better, - worse, = not distinguishable, model by model", style="dim")
     if proposal.answers:
         console.print(_gates_table(proposal.answers))
-    if picture is not None:
-        console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+
+
+def say_picture(path: Path, missing: str) -> None:
+    """Print where the comparison was drawn, or why it was not."""
+    if missing:
+        errors.print(Text(f"note: no {path}: {missing}", style="yellow"), soft_wrap=True)
+    else:
+        _line(f"picture: {path}")
 
 
 def say_unwritten(proposal: Proposal) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from ss3d.cli.live_table import LiveTable
 from ss3d.cli.opening import DATA, HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
-from ss3d.errors import OutcomeError, RefusedError
+from ss3d.errors import ConfigError, OutcomeError, RefusedError
 from ss3d.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -45,6 +45,13 @@ def search(
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the study if there is one.")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
+    submit: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Cluster whose head drives the study: http://HEAD:8265."),
+    ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="With --submit: directories are those of all nodes.")
+    ] = False,
     metrics: Annotated[
         str | None,
         typer.Option(metavar="[HOST:]PORT", help="Serve metrics for Prometheus; on loopback."),
@@ -55,9 +62,15 @@ def search(
 ) -> None:
     """Search for the best parameters; Ctrl-C leaves a study that --resume goes on with.
 
+    With --submit the driver runs on a cluster's head, with this ss3d's code, and Ctrl-C only
+    stops looking: `ss3d logs`, `ss3d stop` and --resume --submit find it again. Store and data
+    are s3://…; secrets, MLflow and SS3D_HOME are those of the head's environment. Ends with the
+    driver's exit code, with 4 if no job server answers, with 5 without the cluster's token.
+
     Examples:
       ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
-      ss3d search search_spaces/quickstart.toml --data data/demo --name more --warm-from quickstart
+      ss3d search search_spaces/small.toml --data data/demo --warm-from earlier
+      ss3d search search_spaces/paper.toml --data s3://b/data --submit http://127.0.0.1:8265
     """
     from ss3d.study.definition import Request
 
@@ -72,6 +85,13 @@ def search(
         resume=resume,
         warm_from=tuple(warm_from or ()),
     )
+    if submit:
+        from ss3d.cli.submit import say_outcome, submit_search
+
+        if address:
+            raise ConfigError("--submit: the head joins its own cluster; leave out --address")
+        say_outcome(*submit_search(request, settings, submit, shared, metrics), as_json)
+        return
     study, snapshot = run_shown(request, settings, metrics)
     emit(_summary(study, snapshot), as_json, lambda: _say_end(study, snapshot))
     check_outcome(study, snapshot)

@@ -23,7 +23,8 @@ from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.config import canonical_json
 from ss3d.errors import ConfigError, ServiceError
-from ss3d.report.leaderboard import duration, leaderboard, leaderboard_table, standing
+from ss3d.report.leaderboard import duration, leaderboard, standing
+from ss3d.report.leaderboard_table import leaderboard_table
 from ss3d.settings import Settings, load_settings
 from ss3d.store import layout
 from ss3d.trial.objectives import objectives_of

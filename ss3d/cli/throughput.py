@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,17 +38,18 @@ def tracking(
 ) -> None:
     """Measure points a second into MLflow, ours beside its own clients, on one server.
 
-    All write the epochs of the same synthetic trials and take turns; time ends when
-    the server has everything, which is read back. Ours write parameters, tags and
-    the study's run as well. The synchronous client writes a tenth of the trials.
+    All write the epochs of trials of the default length, with every value that a
+    trial reports, and take turns; time ends when the server has everything, which is
+    read back. Ours write parameters, tags and the study's run as well. The clients
+    that send a request per point write a tenth of the trials.
     Without --tracking a server on an SQLite file is started, and ended again.
 
-    Then small searches with that server and with one that never answers, in turn:
-    seconds per trial, from the first end of a trial to the last.
+    Then small searches beside a server on this machine, which is halted from second
+    3 of every other one, in turn: seconds from one end of a trial to the next.
 
     Examples:
       ss3d bench tracking
-      ss3d bench tracking --trials 50 --searches 0 --tracking http://mlflow:5000 --json
+      ss3d bench tracking --searches 0 --tracking http://mlflow:5000 --json
     """
     from ss3d.study.environment import prepare_environment
     from ss3d.tracking.connection import prepare_environment as prepare_mlflow
@@ -56,19 +59,17 @@ def tracking(
     prepare_mlflow()
     from ss3d.bench.outage import measure_outage
     from ss3d.bench.timing import surroundings
-    from ss3d.bench.tracking import CLIENTS, measure_throughput, speedup
+    from ss3d.bench.tracking import CLIENTS, make_trials, measure_throughput, speedup
 
     around = surroundings()
     with ExitStack() as stack:
         bar = stack.enter_context(Progress(console=errors, transient=True))
         task = bar.add_task("MLflow", total=repeats * len(CLIENTS) + 2 * searches)
         address = server or _started(stack)
-        found = measure_throughput(address, trials, repeats, lambda: bar.advance(task))
-        outage = (
-            measure_outage(address, trials, searches, lambda: bar.advance(task))
-            if searches
-            else None
-        )
+        folder = stack.enter_context(TemporaryDirectory(prefix="ss3d-bench-"))
+        records = make_trials(trials, Path(folder))
+        found = measure_throughput(address, records, repeats, lambda: bar.advance(task))
+        outage = measure_outage(trials, searches, lambda: bar.advance(task)) if searches else None
     value = {
         "machine": around,
         "throughput": [asdict(one) | {"points_per_s": one.points_per_s} for one in found],
@@ -80,23 +81,25 @@ def tracking(
 
 def _started(stack: ExitStack) -> str:
     """Start a server on an SQLite file in a folder that goes with it; return its address."""
-    import tempfile
-    from pathlib import Path
-
     from ss3d.tracking.server import serve_pages
 
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ss3d-bench-"))
+    folder = stack.enter_context(TemporaryDirectory(prefix="ss3d-bench-"))
     address, _ = stack.enter_context(serve_pages(Settings(home=Path(folder)), 0))
     return address
 
 
 def _say(found: Sequence[Throughput], ratio: float, outage: Outage | None) -> None:
-    columns = ("client", "points", "requests", "seconds", "from", "to", "points/s")
+    columns = ("client", "trials", "points", "requests", "seconds", "from", "to", "points/s")
     table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for one in found:
         seconds = (f"{s:.2f}" for s in (one.seconds.median, one.seconds.low, one.seconds.high))
         table.add_row(
-            one.client, str(one.points), f"{one.requests:g}", *seconds, f"{one.points_per_s:.0f}"
+            one.client,
+            str(one.trials),
+            str(one.points),
+            f"{one.requests:g}",
+            *seconds,
+            f"{one.points_per_s:.0f}",
         )
     console.print(table)
     console.print(f"the projector over log_metric: {ratio:.1f} ×", highlight=False)
@@ -106,4 +109,5 @@ def _say(found: Sequence[Throughput], ratio: float, outage: Outage | None) -> No
     for name, of in (("MLflow there", outage.there), ("MLflow away", outage.away)):
         table.add_row(name, *(f"{s:.3f} s" for s in (of.median, of.low, of.high)))
     console.print(table)
-    console.print(f"without MLflow: {100 * (outage.ratio - 1):+.1f} %", highlight=False)
+    change, low, high = (100 * (ratio - 1) for ratio in (outage.ratio, *outage.interval))
+    console.print(f"without MLflow: {change:+.1f} % ({low:+.1f} to {high:+.1f})", highlight=False)

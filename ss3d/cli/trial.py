@@ -43,7 +43,7 @@ def train(
 
     Examples:
       ss3d train --preset tiny --data demo-data -o runs/first
-      ss3d train --preset small --data shapes -o runs/all --set data.labeled_ratio=1
+      ss3d train --preset small --data shapes -o all --set data.labeled_ratio=1
     """
     from ss3d.trial.directory import open_directory, train_in_directory
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ss3d.settings import Settings
     from ss3d.study.planned import Planned
     from ss3d.study.space import Space
+    from ss3d.study.suggestion import Suggestion
     from ss3d.trial.probe import Probe
 
 SpaceFile = Annotated[
@@ -62,13 +63,14 @@ def validate(
 ) -> None:
     """Check a search space; with --probe, predict time and disk, with and without sharing.
 
+    A probe suggests [resources] too: by a trial's peak memory, how many share a GPU.
     The trials are those that the sampler would propose if it learned nothing.
     The prediction is kept in the store: `ss3d cost` compares it with what
     happened, and a search with a budget in hours begins with its speeds.
 
     Examples:
       ss3d validate search_spaces/paper.toml
-      ss3d validate search_spaces/quickstart.toml --data data/demo --probe --slots 2
+      ss3d validate search_spaces/quickstart.toml --data demo --probe --slots 2
     """
     from ss3d.study.planned import plan
     from ss3d.study.sharing import count_shared, keyed_ranges
@@ -86,6 +88,7 @@ def validate(
         **{f"{kind}s_unbounded_by": keyed_ranges(checked, kind) for kind in SHARED_KINDS},
         "planned": _count(planned),
         "prediction": None,
+        "suggestion": None,
         "budget": "",
     }
     prediction = None
@@ -94,6 +97,7 @@ def validate(
         place = _Place(settings, _open(data), _device(checked, device))
         prediction = _predict(checked, planned, place, slots, quiet=as_json)
         value["prediction"] = prediction.model_dump() | {"spent_s": prediction.spent_s}
+        value["suggestion"] = asdict(_suggest(planned, prediction, place.device))
         value["budget"] = _why_nothing(checked, prediction)
     emit(value, as_json, lambda: _say(checked, value, prediction))
     if value["budget"]:
@@ -173,8 +177,26 @@ def _measure(one: Planned, place: _Place) -> Probe:
     from ss3d.trial.probe import probe
 
     settings = place.settings
-    data = load_data(place.dataset, one.config.data, settings.cache_dir, place.device)
+    data = load_data(
+        place.dataset,
+        one.config.data,
+        settings.cache_dir,
+        place.device,
+        limit_bytes=settings.cache_bytes,
+    )
     return probe(one.config, data, fetch_weights(one.config, settings), place.device)
+
+
+def _suggest(
+    planned: Sequence[Planned], prediction: Prediction, device: torch.device
+) -> Suggestion:
+    import torch
+
+    from ss3d.study.suggestion import suggest_resources
+
+    is_gpu = device.type == "cuda"
+    device_bytes = torch.cuda.get_device_properties(device).total_memory if is_gpu else 0
+    return suggest_resources([one.config for one in planned], prediction.peak_bytes, device_bytes)
 
 
 def _why_nothing(space: Space, prediction: Prediction) -> str:
@@ -215,6 +237,9 @@ def _say(space: Space, value: Mapping[str, Any], prediction: Prediction | None) 
             console.print(f"{kind}s: {most}; about {planned} in {value['trials']} trials")
     if prediction is not None:
         _say_prediction(space, prediction)
+        from ss3d.study.suggestion import Suggestion
+
+        console.print(Text(str(Suggestion(**value["suggestion"]))), soft_wrap=True)
 
 
 def _say_prediction(space: Space, prediction: Prediction) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from ss3d.config import canonical_json, fingerprint
 from ss3d.data.clouds import unit_ball
 from ss3d.data.dataset import Dataset
+from ss3d.data.eviction import hold, make_room
 from ss3d.data.images import decode_rgba, resize_photo, resize_rgba
 from ss3d.data.items import ModelItem
-from ss3d.data.manifest import Split
+from ss3d.data.manifest import Manifest, Split
 from ss3d.data.parallel import ordered_map
 from ss3d.errors import ServiceError
 
@@ -64,18 +66,24 @@ class NodeCache:
 
 
 def open_cache(
-    dataset: Dataset, cache_dir: Path, side: int, progress: Progress | None = None
+    dataset: Dataset,
+    cache_dir: Path,
+    side: int,
+    progress: Progress | None = None,
+    limit_bytes: float = math.inf,
 ) -> NodeCache:
     """Map the decoded data set; one process builds it, others wait for the lock.
 
     A damaged cache is rebuilt. The sha256 of the arrays is checked when they are not, by inode,
-    size and time of change, the very files that were checked before.
+    size and time of change, the very files that were checked before. What is mapped is not removed
+    by others before the arrays are gone.
 
     Args:
         dataset: opened data set.
         cache_dir: folder of all decoded data sets on this machine.
         side: of the decoded images in pixels.
         progress: called while it is built.
+        limit_bytes: of all decoded data sets: unused ones go before another is built.
 
     Raises:
         DataError: a shard is damaged.
@@ -86,8 +94,11 @@ def open_cache(
         cache_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{directory}.lock"):
             if not _is_intact(directory):
+                make_room(cache_dir, _num_bytes(dataset.manifest, side), limit_bytes)
                 _rebuild(dataset, directory, side, progress)
-        return _map(directory)
+            cache = _map(directory)
+            hold(directory, cache.images)
+        return cache
     except OSError as error:
         raise ServiceError(f"cache {cache_dir}: {error.strerror or error}") from error
 
@@ -100,6 +111,12 @@ def is_cached(dataset: Dataset, cache_dir: Path, side: int) -> bool:
 def _folder(dataset: Dataset, cache_dir: Path, side: int) -> Path:
     """Return the folder of a decoded data set."""
     return cache_dir / f"{dataset.manifest.content_hash[:24]}-{side}"
+
+
+def _num_bytes(manifest: Manifest, side: int) -> int:
+    """Return the size of the arrays of a data set."""
+    per_model = manifest.num_views * side * side * 4 + manifest.num_points * 3 * 4
+    return manifest.num_models * per_model
 
 
 def _map(directory: Path) -> NodeCache:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -170,6 +171,7 @@ def load_data(
     cache_dir: Path,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    limit_bytes: float = math.inf,
 ) -> TrialData:
     """Select, split and map a data set for one trial.
 
@@ -179,6 +181,7 @@ def load_data(
         cache_dir: folder of all decoded data sets on this machine.
         device: of the batches.
         progress: called while the cache is built, with models done and in all.
+        limit_bytes: of the folder.
 
     Raises:
         DataError: nothing is selected, clouds are too small, or a shard is damaged.
@@ -192,7 +195,7 @@ def load_data(
         )
     opaque = is_opaque(manifest, config.use_mask)
     side = cached_side(manifest.image_size, config.image_size, config.crop)
-    cache = open_cache(dataset, cache_dir, side, progress)
+    cache = open_cache(dataset, cache_dir, side, progress, limit_bytes)
     parts = _split(cache, names, config)
     target = torch.device(device)
 

@@ -14,6 +14,7 @@ from ss3d.report.paired_gain import PairedGain, paired_gain
 from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.trial.history import is_complete, shared_export, trial_export
+from ss3d.trial.log import tracebacks
 from ss3d.trial.records import StudyRecord, TrialRecord, TrialSpec
 
 _OLD = "exported before the last epoch's distances were kept"
@@ -155,7 +156,7 @@ def _why_no_control(store: Store, is_controlled: bool, spec: TrialSpec) -> str:
         return "it was sealed without a control"
     if is_complete(store, "control", spec.control_key):
         return ""
-    if any(store.list(layout.shared("control", spec.control_key, "log") + "/")):
+    if tracebacks(store, layout.shared("control", spec.control_key)):
         return "its control failed"
     return "its control is not made yet"
 

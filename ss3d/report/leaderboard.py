@@ -14,9 +14,7 @@ from ss3d.trial.objectives import Objective, Objectives, objectives_of
 from ss3d.trial.records import StudyRecord, TrialRecord, TrialStatus
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from ss3d.report.paired_gain import PairedGain, Verdict
+    from ss3d.report.paired_gain import Verdict
 
 COLORS: dict[TrialStatus, str] = {
     "complete": "green",
@@ -126,72 +124,16 @@ def objective_values(trial: TrialRecord, objectives: Objectives) -> dict[str, fl
     return last | {name: of_result[name] for name in objectives.metrics if name in of_result}
 
 
-def leaderboard_table(
-    rows: Sequence[Row],
-    objectives: Objectives,
-    title: str = "",
-    over_control: Mapping[str, PairedGain | None] | None = None,
-) -> Table:
-    """Return a leaderboard for the terminal; it fits 80 columns, parameters by their codes.
-
-    Several metrics take the room of gain and time.
+def describe_values(values: Mapping[str, Any], names: Mapping[str, str] = {}) -> str:
+    """Return parameters in one short line, headline parameters first by their codes.
 
     Args:
-        rows: in order.
-        objectives: what they are ordered by.
-        title: a line above.
-        over_control: gain of each trial over its control, for a column of their own.
+        values: by dotted path.
+        names: of the others; by default the last part of their paths.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    varied = _varied(rows)
-    table = Table(
-        title=title or None,
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        title_justify="left",
-    )
-    table.add_column("#", justify="right")
-    if objectives.are_several:
-        table.add_column("front", justify="right")
-    for name in ("trial", "state"):
-        table.add_column(name, no_wrap=True)
-    metrics = objectives.metrics
-    is_narrow = len(metrics) == 1
-    headings = metrics if is_narrow else [name.replace("/", "/\n") for name in metrics]
-    gains = ["gain"] * is_narrow + ["vs control"] * (over_control is not None)
-    for name in (*headings, *gains, "epochs", *["time"] * is_narrow):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("parameters")
-    for before, row in zip([None, *rows], rows, strict=False):
-        if before is not None and before.stratum != row.stratum:
-            table.add_section()
-        values = {path: v for path, v in {**row.stratum, **row.params}.items() if path in varied}
-        reason = f"\n[red]{escape(row.reason)}[/]" if row.state == "failed" else ""
-        table.add_row(
-            "" if row.rank is None else str(row.rank),
-            *(["" if row.front is None else str(row.front)] if objectives.are_several else []),
-            row.trial,
-            _state(row),
-            *(number(row.values.get(metric)) for metric in metrics),
-            *["" if row.gain is None else f"{row.gain:+.3f}"] * is_narrow,
-            *([] if over_control is None else [_marked(over_control.get(row.trial))]),
-            str(row.epochs),
-            *[duration(row.seconds)] * is_narrow,
-            describe_values(values) + reason,
-            style="bold" if 1 in (row.rank, row.front) else None,
-        )
-    return table
-
-
-def describe_values(values: Mapping[str, Any]) -> str:
-    """Return parameters in one short line, headline parameters first by their codes."""
     codes = [f"{code}{short(values[path], 2)}" for path, code in CODES.items() if path in values]
     others = [
-        f"{path.rpartition('.')[2]}={short(value)}"
+        f"{names.get(path, path.rpartition('.')[2])}={short(value)}"
         for path, value in sorted(values.items())
         if path not in CODES
     ]
@@ -250,28 +192,5 @@ def _row(trial: TrialRecord, objectives: Objectives) -> Row:
     )
 
 
-def _state(row: Row) -> str:
-    """Return a state in its color; what violates a constraint counts for nothing."""
-    if row.state == "complete" and row.is_feasible is False:
-        return "[magenta]infeasible[/]"
-    return f"[{COLORS[row.state]}]{row.state}[/]"
-
-
 def _last(trial: TrialRecord, metric: str) -> float | None:
     return trial.reports[-1].metrics.get(metric) if trial.reports else None
-
-
-def _marked(gain: PairedGain | None) -> str:
-    return "" if gain is None else f"{gain.mean:+.3f} {MARKS[gain.verdict]}"
-
-
-def _varied(rows: Sequence[Row]) -> list[str]:
-    """Return the strata and the parameters with more than one value, strata first.
-
-    A parameter that not all trials have, has one more value.
-    """
-    known = [{**row.stratum, **row.params} for row in rows]
-    paths = dict.fromkeys(path for values in known for path in values)
-    values = {path: {str(one.get(path)) for one in known} for path in paths}
-    strata = {path for row in rows for path in row.stratum}
-    return [path for path, seen in values.items() if len(seen) > 1 or path in strata]

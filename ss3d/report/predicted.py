@@ -51,6 +51,8 @@ class Prediction(Record):
     kinds_measured: int
     """Kinds of configurations that cost differently; the others count with the mean of these."""
     kinds: int
+    peak_bytes: int = 0
+    """Of a GPU's memory, of the kind that needs most; 0 if none was measured on one."""
 
     @property
     def spent_s(self) -> float:

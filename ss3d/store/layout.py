@@ -12,11 +12,13 @@ SHARED_KINDS: tuple[SharedKind, ...] = ("pretrain", "control")
 
 PROBES = "doctor/"
 WHAT_IFS = "what-ifs"
+LOG_SUFFIX = ".jsonl"
 
 _STUDY = re.compile(r"[a-z0-9-]{1,48}")
 _MODEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRIAL = re.compile(r"t(\d{5,})")
 _EPOCH = re.compile(r"a(\d+)(?:-(\d+))?(?:\.json)?")
+_LOG = re.compile(r"[as](\d+)\.jsonl")
 
 
 def check_study_name(name: str) -> str:
@@ -187,3 +189,25 @@ def attempt_and_epoch(key: str) -> tuple[int, int]:
     if match is None:
         raise ConfigError(f"key: got {key!r}, expected one that ends like a1-000012")
     return int(match.group(1)), int(match.group(2) or 0)
+
+
+def attempt_log(attempt: int) -> str:
+    """Return the name of an attempt's log: `a1.jsonl`."""
+    return f"a{attempt}{LOG_SUFFIX}"
+
+
+def session_log(study_name: str, number: int) -> str:
+    """Return the key of the log of a study's session, numbered from 1."""
+    return study(study_name, "log", f"s{number:04d}{LOG_SUFFIX}")
+
+
+def log_number(key: str) -> int:
+    """Return the attempt or session that a log is of: `…/a3.jsonl` is of 3.
+
+    Raises:
+        ConfigError: it is not such a key.
+    """
+    match = _LOG.fullmatch(key.rpartition("/")[2])
+    if match is None:
+        raise ConfigError(f"key: got {key!r}, expected one that ends like a1.jsonl")
+    return int(match.group(1))

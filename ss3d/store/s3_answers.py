@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
     BotoCoreError,
@@ -19,7 +21,7 @@ from botocore.exceptions import (
 )
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
-from ss3d.errors import CheckpointError, ConfigError, ServiceError, Ss3dError
+from ss3d.errors import AccessError, CheckpointError, ConfigError, ServiceError, Ss3dError
 
 Failure = (
     BotoCoreError,
@@ -44,6 +46,7 @@ _ADVICE = {
     "RequestTimeTooSkewed": "set this machine's clock (NTP)",
     "NotImplemented": "the server lacks what a store needs; ask it with: ss3d doctor",
 } | dict.fromkeys(_EXPIRED, "the credentials have expired; renew them")
+_IF_AWAY = "expected an S3 server: start it, or correct AWS_ENDPOINT_URL_S3 or the network"
 _AWAY = (
     ConnectionError,
     HTTPClientError,
@@ -91,8 +94,16 @@ def translate(what: str, error: Exception) -> Ss3dError:
             )
     if isinstance(error, _CREDENTIALS_AWAY):  # their texts may quote what a program printed
         return ServiceError(f"store: {what}: credentials are not to be had: {type(error).__name__}")
+    if isinstance(error, ConnectionError):
+        return ServiceError(f"store: {what}: {_where(error)} does not answer; {_IF_AWAY}")
     kind = ServiceError if isinstance(error, _AWAY) else ConfigError
     return kind(f"store: {what}: {' '.join(str(error).split())}")
+
+
+def _where(error: BotoCoreError) -> str:
+    """Return the server that an error is about: its address names bucket and key as well."""
+    address = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+    return f"{address.scheme}://{address.netloc}" if address.netloc else "the server"
 
 
 def _translate_answer(what: str, error: ClientError) -> Ss3dError:
@@ -100,4 +111,6 @@ def _translate_answer(what: str, error: ClientError) -> Ss3dError:
     is_temporary = code in _TEMPORARY or (status >= 500 and status != 501) or status == 429
     advice = _ADVICE.get(code) or (_ADVICE["AccessDenied"] if status == 403 else "")
     text = f"store: {what}: the server answers {status} {code}" + (f": {advice}" if advice else "")
-    return ServiceError(text) if is_temporary else ConfigError(text)
+    if is_temporary:
+        return ServiceError(text)
+    return AccessError(text) if status in (401, 403) else ConfigError(text)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -23,18 +24,21 @@ from ss3d.errors import (
     ConfigError,
     ConflictError,
     DivergedError,
+    OutcomeError,
     ServiceError,
     Ss3dError,
 )
 from ss3d.store import layout
 from ss3d.store.bundle import checkpoints, get_bundle
 from ss3d.study.job import Job, Place, Progress
+from ss3d.study.log_lines import LogLines
 from ss3d.study.patience import patiently
 from ss3d.study.spool import Entry, Kind
 from ss3d.study.worker import Worker
 from ss3d.trial.checkpoint import load_state, save_state
 from ss3d.trial.export import export_best, export_preview, preview_epochs
 from ss3d.trial.history import shared_export
+from ss3d.trial.memory import why_out_of_memory
 from ss3d.trial.records import SCHEMA, EpochReport, TrialSpec
 from ss3d.trial.run import run_trial
 from ss3d.trial.spec import machine, versions
@@ -43,6 +47,8 @@ from ss3d.trial.weights import cached_weights
 
 _BY_ITS_KEY = (ConfigError, DivergedError)
 """Failures of a shared job that whoever trains the key again would see again."""
+_LOGGED = ("train/loss", "val/cd_l1", "val/cd_l1_teacher")
+"""Metrics that an epoch's line in the log has."""
 
 log = logging.getLogger(__name__)
 
@@ -56,27 +62,36 @@ def run_job(worker: Worker, job: Job) -> Iterator[Progress]:
         ServiceError: store or disk are away: not the job's own failure, so it can be tried again.
         OSError: the same.
     """
+    about = {"study": worker.place.study, "trial": job.trial}
+    lines = LogLines(about if job.kind == "trial" else about | {job.kind: job.key[:12]})
     number = 0
-    try:
-        number = _begin(worker, job)
-        yield from Attempt(worker, job, number).run()
-    except (ServiceError, OSError):
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this job's end, and is told
-        reason = str(error) if isinstance(error, Ss3dError) else repr(error)
-        log.warning("%s failed: %s", job.name, reason)
-        attempt = Attempt(worker, job, number)
-        attempt.keep_log(traceback.format_exc())
-        if job.kind != "trial" and isinstance(error, _BY_ITS_KEY):
-            attempt.keep_failure(reason)
-        yield Progress(number, (), is_done=True, failure=reason)
+    with lines.listening():
+        try:
+            number = _begin(worker, job, lines)
+            if job.killed:
+                raise OutcomeError(job.killed)
+            yield from Attempt(worker, job, number, lines).run()
+        except GeneratorExit as error:
+            Attempt(worker, job, number, lines).leave(error)
+            raise
+        except Exception as error:  # whatever it is, it is the job's end and told
+            attempt, lacking = Attempt(worker, job, number, lines), why_out_of_memory(error)
+            if isinstance(error, (ServiceError, OSError)) and not lacking:
+                attempt.leave(error)
+                raise
+            reason = lacking or (str(error) if isinstance(error, Ss3dError) else repr(error))
+            attempt.keep_traceback(reason)
+            if job.kind != "trial" and isinstance(error, _BY_ITS_KEY):
+                attempt.keep_failure(reason)
+            is_too_large = bool(lacking or job.killed)
+            yield Progress(number, (), is_done=True, failure=reason, is_too_large=is_too_large)
 
 
-def _begin(worker: Worker, job: Job) -> int:
+def _begin(worker: Worker, job: Job, lines: LogLines) -> int:
     """Record where and with what an attempt runs; return its number."""
     folder = job_key(worker.place.study, job, "attempts")
-    facts = {"schema": SCHEMA, "study": worker.place.study}
-    facts |= {"machine": machine(), "versions": versions(), "process": os.getpid()}
+    met = {"machine": machine(), "versions": versions()}
+    facts = {"schema": SCHEMA, "study": worker.place.study, "process": os.getpid(), **met}
     data = canonical_json(facts | {"started_at": time.time()}).encode()
 
     def put() -> int:
@@ -91,9 +106,12 @@ def _begin(worker: Worker, job: Job) -> int:
 
     while True:
         try:
-            return patiently(put)
+            number = patiently(put)
         except ConflictError:
             continue  # the worker of a lost node wrote at the same moment
+        lines.add(attempt=number)
+        lines.tell(f"begins on {met['machine']['host']}", **met)
+        return number
 
 
 @dataclass(frozen=True)
@@ -103,6 +121,8 @@ class Attempt:
     worker: Worker
     job: Job
     number: int
+    lines: LogLines
+    """Its log."""
 
     def run(self) -> Iterator[Progress]:
         """Continue from the newest checkpoint, if there is one."""
@@ -110,6 +130,7 @@ class Attempt:
         spec = patiently(self._spec)
         worker.spool.forget_refused(self._name)
         worker.uploader.flush(self._name)
+        self._submit_log()
         data = worker.data(spec)
         state = patiently(self._newest_state) or self._first_state(spec)
         new: list[EpochReport] = list(state.reports)
@@ -118,23 +139,34 @@ class Attempt:
             new.clear()
         for report in self._epochs(state, data):
             new.append(report)
+            self._tell(report)
             if not self._is_over(state):
                 self._submit_epoch(state)
                 yield Progress(self.number, tuple(new))
                 new.clear()
         self._submit_end(state, data)
+        self.lines.tell("complete: all that it made is handed over")
+        self._submit_log()
         worker.uploader.flush(self._name)
         yield Progress(self.number, tuple(new), is_done=True)
 
-    def keep_log(self, text: str) -> None:
-        """Put a text beside the trial, for `ss3d show`, and wait until it is there."""
-        worker = self.worker
-        worker.spool.forget_refused(self._name)
-        files = worker.spool.folder()
-        (files / "log.txt").write_text(text)
-        self._submit(files, "file", "log", f"a{self.number}.txt")
+    def leave(self, error: BaseException) -> None:
+        """Say in the log why the attempt ends before the job does; nothing is waited for."""
+        if isinstance(error, GeneratorExit):
+            self.lines.tell("ends: the driver wants no more of it")
+        else:
+            self.lines.tell(f"ends, to be tried again: {error}", "warning")
+        with suppress(OSError):  # of the disk that it ended by
+            self._submit_log()
+
+    def keep_traceback(self, reason: str) -> None:
+        """Say in the log why and where the job failed, and wait until that is in the store."""
+        self.worker.spool.forget_refused(self._name)
+        where = traceback.format_exc()
+        self.lines.tell(f"failed: {reason}", "error", failure=reason, traceback=where)
+        self._submit_log()
         try:
-            worker.uploader.flush(self._name)
+            self.worker.uploader.flush(self._name)
         except CheckpointError as error:
             log.warning("%s: no log in the store: %s", self.job.name, error)
 
@@ -181,7 +213,10 @@ class Attempt:
         """Return the state of the newest checkpoint that is not damaged."""
         for prefix in reversed(checkpoints(self.worker.store, self._key("checkpoints"))):
             try:
-                return self._load(prefix, lambda path: load_state(path, self.worker.device))
+                state = self._load(prefix, lambda path: load_state(path, self.worker.device))
+                name = prefix.rpartition("/")[2]
+                self.lines.tell(f"goes on from checkpoint {name}", checkpoint=name)
+                return state
             except CheckpointError as error:
                 log.warning("%s: %s; going on from an older one", self.job.name, error)
         return None
@@ -196,10 +231,12 @@ class Attempt:
             return patiently(lambda: self._pretrained_state(spec.pretrain_key, config))
         sha256 = config.model.weights
         weights = cached_weights(worker.store, sha256, worker.cache_dir) if sha256 else None
+        self.lines.tell("starts with a new network")
         return new_state(config, weights, worker.device)
 
     def _pretrained_state(self, key: str, config: TrialConfig) -> TrialState:
         prefix = shared_export(self.worker.store, "pretrain", key)
+        self.lines.tell(f"starts with the pretrained state {key[:12]}")
         return self._load(prefix, lambda path: pretrained_state(config, path, self.worker.device))
 
     def _put_config(self, config: TrialConfig) -> None:
@@ -234,6 +271,21 @@ class Attempt:
         self._submit(files, "checkpoint", "checkpoints", name)
         if self.job.kind == "trial":
             self._submit_reports(state, "epochs", f"{name}.json", is_final=False)
+        self._submit_log()
+
+    def _tell(self, report: EpochReport) -> None:
+        """Say in the log how an epoch went."""
+        value, seconds = report.metrics["val/cd_l1"], report.system["epoch_s"]
+        facts: dict[str, Any] = {"phase": report.phase, "epoch": report.epoch, "epoch_s": seconds}
+        facts |= {name: report.metrics[name] for name in _LOGGED if name in report.metrics}
+        told = f"{report.phase} epoch {report.epoch}: val/cd_l1 {value:.4f}, {seconds:.1f} s"
+        self.lines.tell(told, **facts)
+
+    def _submit_log(self) -> None:
+        """Hand over the log so far; it replaces what is in the store of it."""
+        files, name = self.worker.spool.folder(), layout.attempt_log(self.number)
+        (files / name).write_text(self.lines.text())
+        self._submit(files, "log", "log", name)
 
     def _submit_end(self, state: TrialState, data: TrialData) -> None:
         """Hand over the best weights, then the reports, then what says that all is there."""

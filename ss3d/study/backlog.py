@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 
-from ss3d.study.budget import Spent, why_not, why_too_much
+from ss3d.study.budget import Need, Spent, why_not, why_too_much
 from ss3d.study.entries import Entry, Shared
 from ss3d.study.job import Job, JobKind
 from ss3d.study.ledger import Ledger, Work
@@ -126,7 +126,7 @@ class Backlog:
         refusals = [self._why_not(self._trials[trial].spec, spent) for trial in self._waiting]
         if len(self._trials) < self._target:
             work = Work("", "semi", "", self._space.base.semi.epochs)
-            refusals.append(self._why_not_works(spent, work))
+            refusals.append(self._why_not_needs(spent, self._ledger.need(work)))
         refusals += (self._why_no_control(key, spent) for key in self._controls)
         return next(filter(None, refusals), "")
 
@@ -160,16 +160,22 @@ class Backlog:
 
     def _why_not(self, spec: TrialSpec, spent: Spent) -> str:
         """Return why a trial may not start."""
-        return self._why_not_works(spent, *self._works("trial", spec))
+        return self._why_not_needs(spent, self._need("trial", spec))
 
-    def _why_not_works(self, spent: Spent, *works: Work) -> str:
+    def _why_not_needs(self, spent: Spent, need: Need) -> str:
         budget, objective = self._space.budget, self._space.objective
-        return why_not(budget, objective.direction, spent, self._ledger.need(*works))
+        return why_not(budget, objective.direction, spent, need)
 
     def _why_no_control(self, key: str, spent: Spent) -> str:
         """Return why a control may not start: a study that reached its goal still owes it."""
-        works = self._works("control", self._shared[key].spec)
-        return why_too_much(self._space.budget, spent, self._ledger.need(*works))
+        need = self._need("control", self._shared[key].spec)
+        return why_too_much(self._space.budget, spent, need)
+
+    def _need(self, kind: JobKind, spec: TrialSpec) -> Need:
+        """Return what a job will need; zero if no hours are limited, which spares much work."""
+        if not self._space.budget.is_timed:
+            return Need(0.0, 0.0)
+        return self._ledger.need(*self._works(kind, spec))
 
     def _works(self, kind: JobKind, spec: TrialSpec) -> list[Work]:
         """Return the work of a trial or control, with its pretraining if nobody began it."""

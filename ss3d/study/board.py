@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from ss3d.study.backlog import Backlog
 from ss3d.study.budget import Spent
+from ss3d.study.deaths import Death
 from ss3d.study.entries import Entry, KeyState, Shared
 from ss3d.study.events import Ended, Event, Reported, Sealed, SharedEvent
 from ss3d.study.frozen import frozen_trial
@@ -120,6 +121,7 @@ class Board:
             entry.keep(result.reports)
             entry.state, entry.reason, entry.is_committed = result.state, result.reason, True
             entry.attempt, entry.finished_at = result.attempt, result.finished_at
+            entry.is_too_large = result.is_too_large
             self.trials[spec.trial] = entry
             self._judge.see(entry)
             self._ledger.book(Work.of("trial", spec), entry.reports.values())
@@ -138,14 +140,18 @@ class Board:
     def is_exhausted(self) -> bool:
         """Return whether no job will ever come again."""
         with self.changed:
-            spent = self.spent()
-            has_job = any(True for _ in self.jobs())
-            return not (self.live or has_job or self._backlog.may_propose(spent))
+            if self.live or any(True for _ in self.jobs()):
+                return False
+            return not self._backlog.may_propose(self.spent())
 
     def spent(self) -> Spent:
-        """Return what the study used of its budget, with what running jobs will still need."""
+        """Return what the study used of its budget, with what running jobs will still need.
+
+        Running jobs are left out if no hours are limited: hundreds of them are slow to look at.
+        """
         with self.changed:
-            return self._ledger.spent([self._work(job) for job in self.live.values()])
+            running = self.live.values() if self.space.budget.is_timed else ()
+            return self._ledger.spent([self._work(job) for job in running])
 
     def device_hours(self) -> float:
         """Return what was trained so far."""
@@ -239,15 +245,28 @@ class Board:
                 self._end_shared(job, progress)
             self.changed.notify_all()
 
-    def die(self, tune_id: str, reason: str) -> None:
+    def die(self, tune_id: str, death: Death) -> str:
         """Take the death of a job's worker: another goes on, until several died without an epoch.
 
-        So outages that lie days apart end no search, and a disk that stays full does.
+        So outages that lie days apart end no search, and a disk that stays full does. A job whose
+        workers are killed each time fails by itself: most likely there is too little memory. One
+        that was told to leave is none of them.
+
+        Returns:
+            Why the job fails, for its next worker to tell; empty if it goes on.
         """
         with self.changed:
+            if death.is_told:
+                return ""
             self._deaths[tune_id] += 1
+            if death.is_killed and self._deaths[tune_id] == _DEATHS:
+                return (
+                    f"its workers were killed {_DEATHS} times without an epoch between, most "
+                    f"likely for lack of memory; the last: {death.reason}"
+                )
             if self._deaths[tune_id] >= _DEATHS:
-                self.lose(tune_id, f"its worker failed several times: {reason}")
+                self.lose(tune_id, f"its worker failed several times: {death.reason}")
+            return ""
 
     def stop(self, trial: str) -> bool:
         """Stop a trial because the user wants it: where it waits, or at its next report.
@@ -327,19 +346,22 @@ class Board:
             self._backlog.put_back(job)
             shared.state = "elsewhere"
         shared.is_taken_over = False
-        shared.reason = progress.failure
+        shared.reason, shared.is_too_large = progress.failure, progress.is_too_large
         self._keep_shared(job, progress)
         if progress.failure and job.kind == "pretrain":
             self._fail_waiting(job.key)
 
     def _fail_waiting(self, key: str) -> None:
         """End all trials and controls that wait for a pretrained state that cannot be made."""
+        shared = self.shared[key]
         for trial in self._backlog.give_up(key):
-            self._fail(self.trials[trial], f"its pretraining failed: {self.shared[key].reason}")
+            self.trials[trial].is_too_large = shared.is_too_large
+            self._fail(self.trials[trial], f"its pretraining failed: {shared.reason}")
 
     def _end_trial(self, entry: Entry, progress: Progress) -> None:
         entry.attempt = progress.attempt
         if progress.failure:
+            entry.is_too_large = progress.is_too_large
             self._fail(entry, progress.failure)
             return
         entry.state = "complete" if progress.is_done else "pruned"

@@ -16,7 +16,7 @@ from ss3d.errors import ConfigError, ConflictError, RefusedError
 from ss3d.store import layout
 from ss3d.store.opening import open_store
 from ss3d.store.protocol import Store
-from ss3d.study.machine import check_fits
+from ss3d.study.machine import check_fits, why_crowded
 from ss3d.study.soundness import late_teacher, unlearned
 from ss3d.study.space import Space, load_space
 from ss3d.study.stored import stored_space
@@ -248,5 +248,6 @@ def _notes(space: Space, target: int) -> tuple[str, ...]:
         late_teacher(space.base, space.parameters),
         unlearned(space.sampler, space.parameters, target // len(space.strata)),
         _left_points(space, target),
+        why_crowded(space.resources, space.base.numerics.threads),
     )
     return tuple(note for note in notes if note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -35,12 +36,14 @@ from ss3d.study.ray_watch import RayWatch
 from ss3d.study.reconcile import Agreement, reconcile
 from ss3d.study.recorder import Projector, Recorder
 from ss3d.study.samplers import as_founder
+from ss3d.study.session_log import SessionLog
 from ss3d.study.sessions import SessionClock, read_past
 from ss3d.study.spool import Spool
 from ss3d.study.spool_watch import SpoolWatch
 from ss3d.study.stopping import StopListener
 from ss3d.study.uploader import drain
 from ss3d.trial.records import TrialRecord
+from ss3d.trial.spec import machine, versions
 
 if TYPE_CHECKING:
     from ss3d.study.trainable import JobTrainable  # imports Ray
@@ -49,6 +52,8 @@ _LEAVING_S = 5.0
 """How long an interrupted search still tries to write what happened."""
 _PAUSES = 50
 """Times that showing took until it is done again: of thousands of trials it takes a while."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,7 @@ class _Session:
         self._spool = Spool(settings.cache_dir, store.address, settings.spool_bytes)
         self._spool_watch = SpoolWatch(self._board, self._spool)
         self._recorder = Recorder(self._board, store, journal, projector)
+        self._log = SessionLog(store, study.name)
         if projector:
             _show_earlier(study, agreement, projector)
         self._begin(agreement, journal)
@@ -172,6 +178,9 @@ class _Session:
         self._listener = StopListener(self._board, self._store, name, since, interrupt)
         for thread in self._threads:
             thread.start()
+        facts = {"machine": machine(), "versions": versions()}
+        told = f"session begins: {self._num_before} of {self._study.target} trials finished"
+        log.info(told, extra={"facts": facts})
         try:
             if not self._board.is_exhausted():
                 self._run_jobs(slots, trainable)
@@ -193,6 +202,8 @@ class _Session:
         self._spool_watch.close()
         self._listener.close(_LEAVING_S)
         self._clock.close("" if self._failure else reason)
+        log.info("session ends: %s", self._failure or reason or "interrupted")
+        self._log.close()
 
     def _begin(self, agreement: Agreement, journal: Journal) -> None:
         """Put all trials of earlier sessions on the board and say what was found."""
@@ -225,7 +236,8 @@ class _Session:
             store=self._store.address,
             data=open_store(self._study.data).address,
             cache_dir=str(self._settings.cache_dir),
-            use_gpu=resources.gpus > 0,
+            gpus=resources.gpus,
+            cache_bytes=self._settings.cache_bytes,
             spool_bytes=self._settings.spool_bytes,
             compared_epochs=compared_epochs(self._study.space),
         )
@@ -258,6 +270,7 @@ class _Session:
     def _threads(self) -> tuple[Background, ...]:
         """Return all that works beside Tune's loop; first what no trial must start before."""
         return (
+            self._log,
             self._listener,
             self._proposer,
             self._claims,

@@ -34,6 +34,7 @@ class Entry:
     attempt: int = 1
     state: TrialStatus = "running"
     reason: str = ""
+    is_too_large: bool = False
     finished_at: float = 0.0
     is_committed: bool = False
     outcome: Outcome | None = None
@@ -65,6 +66,7 @@ class Entry:
             seconds=seconds_of(reports),
             attempt=self.attempt,
             reason=self.reason,
+            is_too_large=self.is_too_large,
             finished_at=self.finished_at,
         )
 
@@ -82,6 +84,7 @@ class Shared:
     """Of one of the trials that need it."""
     reports: dict[tuple[str, int], EpochReport] = field(default_factory=dict)
     reason: str = ""
+    is_too_large: bool = False
     is_taken_over: bool = False
     """Whether another driver makes it now, although our worker still runs."""
 

@@ -15,6 +15,8 @@ from ss3d.trial.dominance import Outcome
 from ss3d.trial.objectives import Objectives
 from ss3d.trial.records import EpochReport, TrialResult, TrialSpec
 
+TOO_LARGE = "memory"
+"""The constraint that a trial violates that failed for lack of memory."""
 _STATES = {
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
@@ -31,20 +33,32 @@ def frozen_trial(
     them, which they can for one objective only. Pruned trials then rank after all complete ones.
     """
     state = _STATES[result.state] if result else TrialState.RUNNING
-    known = result.values if result and state is not TrialState.FAIL else {}
+    known = _known(result)
     values = [known[one.metric] for one in objectives.all if one.metric in known]
     reports = result.reports if result and not objectives.are_several else ()
     with quiet():
         return optuna.trial.create_trial(
             state=state,
             values=values or None,
-            constraints=objectives.excesses(known) if known else None,
+            constraints=_excesses(result, objectives) if result else None,
             params=spec.attrs["internal"],
             distributions={p: json_to_distribution(d) for p, d in spec.distributions.items()},
             intermediate_values=curve_of(reports, objectives.primary.metric),
             user_attrs={"trial": spec.trial, "stratum": spec.stratum},
-            system_attrs=spec.attrs["system"],
+            system_attrs=dict(spec.attrs["system"]),  # Optuna adds the constraints to it
         )
+
+
+def _known(result: TrialResult | None) -> dict[str, float]:
+    return result.values if result and result.state != "failed" else {}
+
+
+def _excesses(result: TrialResult, objectives: Objectives) -> dict[str, float] | None:
+    """Return by how much a trial violates constraints; None if that is not known."""
+    if result.is_too_large:
+        return {TOO_LARGE: 1.0}
+    known = _known(result)
+    return objectives.excesses(known) if known else None
 
 
 def curve_of(reports: Iterable[EpochReport], metric: str) -> dict[int, float]:
@@ -67,12 +81,16 @@ def outcomes_of(reports: Iterable[EpochReport], objectives: Objectives) -> dict[
     }
 
 
-def without(trial: FrozenTrial, stratum: Mapping[str, Value]) -> FrozenTrial:
-    """Return a trial without the values that its stratum fixes: the sampler must not model them."""
-    if not stratum:
+def as_seen(trial: FrozenTrial, stratum: Mapping[str, Value]) -> FrozenTrial:
+    """Return a trial as samplers see it: without the values that its stratum fixes.
+
+    One that was too large is pruned and infeasible for them: of what failed they learn nothing.
+    """
+    is_too_large = TOO_LARGE in trial.constraints
+    if not (stratum or is_too_large):
         return trial
     return optuna.trial.create_trial(
-        state=trial.state,
+        state=TrialState.PRUNED if is_too_large else trial.state,
         values=trial.values,
         params={p: v for p, v in trial.params.items() if p not in stratum},
         distributions={p: d for p, d in trial.distributions.items() if p not in stratum},
@@ -84,7 +102,8 @@ def without(trial: FrozenTrial, stratum: Mapping[str, Value]) -> FrozenTrial:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence Optuna's notices about experimental features that we chose on purpose."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if optuna.logging.get_verbosity() != optuna.logging.ERROR:  # setting it takes half a ms
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield

@@ -21,6 +21,8 @@ class Job:
     """The trial; of a shared job, one of those that need it: its spec has the configuration."""
     key: str
     """The pretrain key, or the key of the control."""
+    killed: str = ""
+    """Why it is not tried again: its workers were killed; the next one tells it as its end."""
 
     @property
     def name(self) -> str:
@@ -37,7 +39,10 @@ class Place:
     data: str
     cache_dir: str
     """Of the driver; a node's own `SS3D_CACHE` goes before it."""
-    use_gpu: bool
+    gpus: float
+    """That a job occupies; a fraction shares one with others."""
+    cache_bytes: float = math.inf
+    """Of decoded data sets that a node keeps; its own `SS3D_CACHE_GIB` goes before it."""
     spool_bytes: float = math.inf
     """That may wait on a node for their way into the store."""
     compared_epochs: tuple[int, ...] = ()
@@ -54,6 +59,8 @@ class Progress:
     is_done: bool = False
     failure: str = ""
     """Why the job failed by itself; empty otherwise."""
+    is_too_large: bool = False
+    """Whether it failed because it needs more memory than there is, or kills its workers."""
 
     def to_json(self) -> str:
         """Return one text, which Tune's result dictionaries leave alone."""

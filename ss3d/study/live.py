@@ -83,7 +83,8 @@ def why_ended(snapshot: Snapshot) -> str:
     if ended < snapshot.target:
         missing = f"{snapshot.target - ended} of {snapshot.target} trials"
         return f"{missing} not started: {snapshot.refused}"
-    finished = f"all {snapshot.target} trials finished"
+    all_of_them = "the only trial" if snapshot.target == 1 else f"all {snapshot.target} trials"
+    finished = f"{all_of_them} finished"
     return f"{finished}; controls not started: {snapshot.refused}" if snapshot.refused else finished
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from ss3d.errors import ConfigError
-from ss3d.study.tables import Resources
+from ss3d.study.tables import TYPE, Resources
 
 
 def offered_cpus(resources: Resources, slots: int | None) -> int:
@@ -29,10 +30,49 @@ def fitting_slots(resources: Resources, slots: int | None) -> int:
         resources: what one trial occupies.
         slots: wanted by the user.
     """
-    fitting = int(_num_cpus() / resources.cpus)
-    if resources.gpus:
-        fitting = min(fitting, int(torch.cuda.device_count() / resources.gpus + 1e-9))
+    fitting = trials_on(_num_cpus(), torch.cuda.device_count(), resources)
     return slots or resources.max_concurrent or max(1, fitting)
+
+
+def trials_on(cpus: float, gpus: float, resources: Resources) -> int:
+    """Return how many trials fit on one machine at once.
+
+    Args:
+        cpus: of the machine.
+        gpus: of the machine; a trial's share is of one of them.
+        resources: what one trial occupies.
+    """
+    by_cpus = int(cpus / resources.cpus + 1e-9)
+    if not resources.gpus:
+        return by_cpus
+    per_gpu = int(1 / resources.gpus + 1e-9)
+    by_gpus = int(gpus) * per_gpu if per_gpu else int(gpus / resources.gpus)
+    return min(by_cpus, by_gpus)
+
+
+def slots_on(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
+    """Return how many trials fit into a cluster at once.
+
+    Args:
+        nodes: what each of its nodes offers, in Ray's words.
+        resources: what one trial occupies, on one node.
+
+    Raises:
+        ConfigError: not even one trial fits.
+    """
+    fit = [node for node in nodes if all(label in node for label in resources.labels)]
+    offers = [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in fit]
+    if slots := sum(trials_on(*offer, resources) for offer in offers):
+        return slots
+    there = {name.removeprefix(TYPE) for node in nodes for name in node if name.startswith(TYPE)}
+    of_type = f" of type {resources.accelerator}" if resources.accelerator else ""
+    known = f" (types: {', '.join(sorted(there)) or 'none'})" if of_type else ""
+    offered = ", ".join(f"{cpus:g} and {gpus:g}" for cpus, gpus in offers) or "no such node"
+    raise ConfigError(
+        f"resources: a trial asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs{of_type} "
+        f"on one node, Ray has {offered}{known}; lower [resources], or say --slots if the cluster "
+        "grows when jobs wait"
+    )
 
 
 def check_fits(resources: Resources) -> None:
@@ -50,6 +90,21 @@ def check_fits(resources: Resources) -> None:
             f"resources: a trial asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, "
             f"this machine has {cpus} and {gpus}; lower [resources]"
         )
+
+
+def why_crowded(resources: Resources, threads: int) -> str:
+    """Return a note if trials compute with more threads than they have CPUs; empty if not.
+
+    Args:
+        resources: what one trial occupies.
+        threads: `numerics.threads`.
+    """
+    if threads <= resources.cpus:
+        return ""
+    return (
+        f"a trial computes with numerics.threads = {threads} on cpus = {resources.cpus:g}: trials "
+        f"take each other's CPUs; set [resources] cpus = {threads}"
+    )
 
 
 def _num_cpus() -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from ss3d.data.eviction import release
 from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.study.retention import Garbage, GarbageKind
@@ -67,7 +68,9 @@ def data_caches(cache_dir: Path, store: Store, remove: bool) -> list[Garbage]:
     return [
         _folder("cache", path, remove)
         for path in sorted(cache_dir.glob("*-*"))
-        if (match := _DATA.fullmatch(path.name)) and match[1] not in used and _is_idle(path)
+        if (match := _DATA.fullmatch(path.name))
+        and match[1] not in used
+        and release(path, remove=False)
     ]
 
 
@@ -86,15 +89,6 @@ def _is_settled(store: Store, entry: Path) -> bool:
         return is_gone or (is_lost and store.get(f"{trial}/result.json") is not None)
     kind = "pretrain" if room == "pretrains" else "control"
     return is_lost and is_complete(store, kind, rest[0])
-
-
-def _is_idle(directory: Path) -> bool:
-    """Return whether nobody decodes a data set or opens it at this moment."""
-    try:
-        with FileLock(directory.with_name(f"{directory.name.removesuffix('.partial')}.lock"), 0):
-            return True
-    except Timeout:
-        return False
 
 
 def _folder(kind: GarbageKind, path: Path, remove: bool) -> Garbage:

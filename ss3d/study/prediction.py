@@ -81,6 +81,7 @@ def predict(
         device=device,
         kinds_measured=len(probes),
         kinds=len({one.kind for one in planned}),
+        peak_bytes=max(one.peak_bytes for one in probes.values()),
     )
 
 
@@ -108,6 +109,7 @@ def mean_probe(probes: Iterable[Probe]) -> Probe:
         export_s=fmean(one.export_s for one in known),
         export_bytes=round(fmean(one.export_bytes for one in known)),
         report_bytes=round(fmean(one.report_bytes for one in known)),
+        peak_bytes=max(one.peak_bytes for one in known),
     )
 
 

@@ -19,7 +19,7 @@ from ss3d.errors import ConfigError
 from ss3d.study.conditions import in_order
 from ss3d.study.distributions import distribution, suggest, to_internal, to_value
 from ss3d.study.fixed import Point
-from ss3d.study.frozen import quiet, without
+from ss3d.study.frozen import as_seen, quiet
 from ss3d.study.grid import cells, next_cell
 from ss3d.study.parameter import Value
 from ss3d.study.samplers import carried, make_sampler, restore
@@ -59,7 +59,7 @@ def propose(
     """
     stratum = space.stratum(number)
     learned = () if isinstance(space.sampler, Random) else history
-    own = [without(t, stratum) for t in learned if _is_in(t, stratum)]
+    own = [as_seen(t, stratum) for t in learned if _is_in(t, stratum)]
     fixed = fixed or space.point(number) or {}
     wanted = {path: value for path, value in fixed.items() if path not in stratum}
     if isinstance(space.sampler, Grid):

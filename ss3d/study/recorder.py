@@ -5,6 +5,7 @@ The first is the only writer of results. Nothing in Tune's loop waits for it.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from ss3d.study.rungs import Decision
 from ss3d.trial.records import SCHEMA, SharedRecord, TrialRecord
 
 _POLL_S = 0.2
+
+log = logging.getLogger(__name__)
 
 
 class Projector(Protocol):
@@ -96,6 +99,7 @@ class Recorder(Background):
                 frozen = self._board.trials[trial].frozen
                 number = layout.trial_number(trial)
                 self._copies.put(lambda: self._journal.start(number, frozen))
+                _tell(trial, f"proposed: {_shown(self._board.trials[trial].spec.params)}")
                 self._show(trial)
             case Reported(trial):
                 self._show(trial)
@@ -104,12 +108,18 @@ class Recorder(Background):
             case Ended(trial):
                 self._commit(trial)
             case SharedEvent(key):
-                if self._projector:
-                    self._projector.shared(self._board.shared_record(key))
+                self._show_shared(key)
 
     def _show(self, trial: str) -> None:
         if self._projector:
             self._projector.trial(self._board.record(trial))
+
+    def _show_shared(self, key: str) -> None:
+        record = self._board.shared_record(key)
+        if record.complete:
+            log.info("%s %s is ready", record.kind, key[:12])
+        if self._projector:
+            self._projector.shared(record)
 
     def _commit(self, trial: str) -> None:
         """Write a result: from here on the trial is finished."""
@@ -117,6 +127,7 @@ class Recorder(Background):
         key = layout.trial(spec.study, trial, "result.json")
         patiently(lambda: put_once(self._store, key, result.to_json()), self._ended)
         self._board.committed(trial, result)
+        _tell(trial, f"{result.state}: {result.reason or _shown(result.values)}")
         frozen = frozen_trial(spec, result, self._board.space.objectives)
         number = layout.trial_number(trial)
         self._copies.put(lambda: self._journal.finish(number, frozen))
@@ -127,6 +138,14 @@ class Recorder(Background):
         key = decision_key(study, trial, epoch)
         data = canonical_json({"schema": SCHEMA, **asdict(decision)}).encode()
         patiently(lambda: put_once(self._store, key, data), self._ended)
+
+
+def _tell(trial: str, message: str) -> None:
+    log.info("%s %s", trial, message, extra={"facts": {"trial": trial}})
+
+
+def _shown(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in values.items())
 
 
 def decision_key(study: str, trial: str, epoch: int) -> str:

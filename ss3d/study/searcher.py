@@ -15,6 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from ss3d.study.board import Board
+from ss3d.study.deaths import read_death
 from ss3d.study.job import Place, Progress, to_config
 
 _IDLE_S = 0.2
@@ -87,10 +88,10 @@ class RungScheduler(Unsaved, FIFOScheduler):
         return TrialScheduler.STOP if is_stopped else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Tell the board what killed a job's worker, also if Tune starts another."""
-        lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
-        reason = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
-        self._board.die(trial.trial_id, reason)
+        """Tell the board what killed a job's worker; the next worker may get to know its end."""
+        death = read_death(Path(trial.error_file).read_text() if trial.error_file else "")
+        if killed := self._board.die(trial.trial_id, death):
+            trial.config["job"]["killed"] = killed
 
 
 class Heartbeat(Unsaved, Callback):

@@ -18,12 +18,12 @@ import ray
 from ray import tune
 from ray.tune.execution import class_cache
 
-from ss3d.errors import ConfigError, ServiceError
+from ss3d.errors import ServiceError
 from ss3d.settings import Settings
 from ss3d.study.board import Board
 from ss3d.study.environment import host_of, port_of
 from ss3d.study.job import Place
-from ss3d.study.machine import check_fits, offered_cpus
+from ss3d.study.machine import check_fits, offered_cpus, slots_on
 from ss3d.study.ray_watch import answers
 from ss3d.study.searcher import Heartbeat, JobSearcher, RungScheduler
 from ss3d.study.tables import Resources
@@ -61,7 +61,11 @@ def ray_session(settings: Settings, resources: Resources, slots: int | None) -> 
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _temp_dir=folder,
             )
-        yield slots or resources.max_concurrent or _fitting(resources)
+        wanted = slots or resources.max_concurrent
+        if not (wanted and settings.ray_address):  # a cluster may grow
+            fitting = slots_on(_nodes(), resources)
+            wanted = wanted or fitting
+        yield wanted
     except SystemExit:  # Ray's own answer to SIGTERM while it starts
         raise KeyboardInterrupt from None
     finally:
@@ -147,7 +151,7 @@ def run_jobs(
     with tempfile.TemporaryDirectory(prefix="ss3d-tune-") as folder, _signals(interrupted):
         tuner = tune.Tuner(
             tune.with_resources(
-                trainable or JobTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}
+                trainable or JobTrainable, tune.PlacementGroupFactory([resources.as_bundle()])
             ),
             tune_config=tune.TuneConfig(
                 search_alg=JobSearcher(board, place, on_step),
@@ -205,16 +209,6 @@ def _signals(interrupted: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _fitting(resources: Resources) -> int:
-    """Return how many jobs fit into the cluster at once."""
-    cluster = ray.cluster_resources()
-    slots = int(cluster.get("CPU", 0) / resources.cpus)
-    if resources.gpus:
-        slots = min(slots, int(cluster.get("GPU", 0) / resources.gpus + 1e-9))
-    if slots < 1:
-        raise ConfigError(
-            f"resources: a trial asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, Ray "
-            f"has {cluster.get('CPU', 0):g} and {cluster.get('GPU', 0):g}; lower [resources], or "
-            "say --slots if the cluster grows when jobs wait"
-        )
-    return slots
+def _nodes() -> list[dict[str, float]]:
+    """Return what the nodes of the cluster offer."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -114,7 +114,8 @@ class _Run:
     coming: deque[EpochReport]
     state: str
     """How its recorded counterpart ended."""
-    reason: str = ""
+    reason: str
+    is_too_large: bool
 
 
 class Simulation:
@@ -196,13 +197,16 @@ class Simulation:
             self._commit()
 
     def _run_of(self, job: Job) -> _Run:
+        source = self._sources[job.trial]
+        assert source.result is not None, "a trial without a result is no part of the replay"
+        is_too_large = source.result.is_too_large
         if job.kind != "trial":
             shared = self._shared[job.key]
             state = "complete" if shared.complete else "failed"
-            return _Run(job, deque(shared.reports), state, "it failed in the recorded study too")
-        source = self._sources[job.trial]
-        assert source.result is not None, "a trial without a result is no part of the replay"
-        return _Run(job, deque(source.reports), source.result.state, source.result.reason)
+            reason = "it failed in the recorded study too"
+            return _Run(job, deque(shared.reports), state, reason, is_too_large)
+        state, reason = source.result.state, source.result.reason
+        return _Run(job, deque(source.reports), state, reason, is_too_large)
 
     def _await(self, name: str) -> None:
         """Let the next epoch of a job run."""
@@ -224,7 +228,8 @@ class Simulation:
         if not is_last:
             return self._await(name)
         if run.state == "failed":
-            return self._end(port, name, Progress(1, (), is_done=True, failure=run.reason))
+            end = Progress(1, (), True, failure=run.reason, is_too_large=run.is_too_large)
+            return self._end(port, name, end)
         self._censored.add(run.job.trial)
         return self._end(port, name, progress)
 

@@ -1,9 +1,9 @@
 """Files of this node that wait for their way into the store; survives workers and outages.
 
 A worker writes an entry beside and renames it into `queue/`; the node's uploader moves it to
-`active/` while it is on its way. A newer checkpoint of a job replaces an older one that still
-waits, so an outage costs the disk one checkpoint per job. When more waits than the limit, workers
-wait before they write more.
+`active/` while it is on its way. A newer checkpoint or log of a job replaces an older one that
+still waits, so an outage costs the disk one of each per job. When more waits than the limit,
+workers wait before they write more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ import psutil
 
 from ss3d.errors import CheckpointError
 
-Kind = Literal["checkpoint", "bundle", "file"]
+Kind = Literal["checkpoint", "bundle", "file", "log"]
+_REPLACED = ("checkpoint", "log")
+"""Kinds of which the newest alone waits."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Entry:
     """What is to be uploaded: all files of a folder, or its one file.
 
     `checkpoint` is a bundle of which the store keeps the newest two; a `bundle` is put once under
-    its prefix, a `file` once under its key, and never replaced.
+    its prefix, a `file` once under its key, and never replaced; `log` replaces its file.
     """
 
     job: str
@@ -81,8 +83,8 @@ class Spool:
             files: what `folder` returned.
             entry: where it goes.
         """
-        if entry.kind == "checkpoint":
-            self._drop_older(entry.job)
+        if entry.kind in _REPLACED:
+            self._drop_older(entry)
         folder = files.parent
         num_bytes = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
         (folder / "entry.json").write_text(json.dumps(asdict(entry)))
@@ -151,9 +153,9 @@ class Spool:
     def _of(self, place: str, job: str) -> Iterator[Path]:
         return (self.root / place).glob(f"*+{job}")
 
-    def _drop_older(self, job: str) -> None:
-        """Remove checkpoints of a job that still wait."""
-        for path in (self.root / "queue").glob(f"*+checkpoint+{job}"):
+    def _drop_older(self, entry: Entry) -> None:
+        """Remove what still waits of a job's checkpoints, or of its log."""
+        for path in (self.root / "queue").glob(f"*+{entry.kind}+{entry.job}"):
             trash = self._scratch()
             with suppress(FileNotFoundError):  # it is on its way already
                 path.rename(trash)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Table(BaseModel):
@@ -171,13 +171,41 @@ class Budget(Table):
     target: Annotated[float | None, Field(allow_inf_nan=False)] = None
     plateau: Annotated[int | None, Field(ge=1)] = None
 
+    @property
+    def is_timed(self) -> bool:
+        """Return whether hours of any kind are limited."""
+        return self.hours is not None or self.device_hours is not None
+
+
+TYPE = "accelerator_type:"
+"""Ray gives a node with GPUs a resource of this and their type."""
+_LABEL_SHARE = 0.001
+"""Of a resource that only says what a node is; as Ray does."""
+
+
+def _whole_or_share(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError("a trial has whole GPUs, or a share of one")
+    return gpus
+
 
 class Resources(Table):
-    """`[resources]`: what one trial occupies, and how many run at once."""
+    """`[resources]`: what one trial occupies and where, and how many run at once."""
 
     cpus: Annotated[float, Field(gt=0)] = 1.0
-    gpus: Annotated[float, Field(ge=0)] = 0.0
+    gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_or_share)] = 0.0
+    accelerator: Annotated[str | None, Field(pattern=r"^[\w.-]+$")] = None
+    """Type of the GPUs as Ray names it; other nodes get no trial."""
     max_concurrent: Annotated[int | None, Field(ge=1)] = None
+
+    def as_bundle(self) -> dict[str, float]:
+        """Return what one trial occupies, in Ray's words."""
+        return {"CPU": self.cpus, "GPU": self.gpus} | dict.fromkeys(self.labels, _LABEL_SHARE)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the resources that a node must have, however much of them."""
+        return (f"{TYPE}{self.accelerator}",) if self.accelerator else ()
 
 
 class Tables(Table):

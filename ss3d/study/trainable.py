@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from ray import tune
 
-from ss3d.study.attempt import run_job
+from ss3d.study.attempt import run_job, spool_name
 from ss3d.study.job import Place, Progress, from_config
+from ss3d.study.notice import LeavingError, Notice
 from ss3d.study.searcher import PAYLOAD
 from ss3d.study.worker import Worker
 
@@ -25,6 +26,7 @@ class JobTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job; nothing is done yet, so nothing can fail here."""
+        self._notice = Notice()
         self._progress = self.begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -39,7 +41,13 @@ class JobTrainable(tune.Trainable):
         yield from run_job(self._worker_at(place), job)
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch."""
+        """Train one epoch, unless this worker must go: then what was trained is kept first.
+
+        Raises:
+            LeavingError: it must; the job goes on in another worker.
+        """
+        if reason := self._notice.why_leaving():
+            self._keep(reason)
         progress = next(self._progress)
         return {PAYLOAD: progress.to_json(), "done": progress.is_done}
 
@@ -48,6 +56,13 @@ class JobTrainable(tune.Trainable):
         close = getattr(self._progress, "close", None)
         if close:
             close()
+
+    def _keep(self, reason: str) -> NoReturn:
+        """Wait until all of the job is in the store, and leave."""
+        job, place = from_config(self.config)
+        if self._worker is not None:
+            self._worker.uploader.flush(spool_name(place, job))
+        raise LeavingError(f"{job.name} goes on elsewhere: {reason}")
 
     def _worker_at(self, place: Place) -> Worker:
         if self._worker is None or self._worker.place != place:

@@ -131,6 +131,9 @@ def send(store: Store, entry: Entry, files: Path) -> None:
     match entry.kind:
         case "file":
             _put_file(store, entry.key, files)
+        case "log":
+            (path,) = files.iterdir()
+            store.put_file(entry.key, path)
         case "bundle":
             put_bundle(store, entry.key, files)
         case "checkpoint":

@@ -40,7 +40,7 @@ def _show_directory(settings: Settings, candidate: Candidate) -> str:
         tags = {**RUN_TAGS, "ss3d.kind": "train", "ss3d.train": candidate.trial}
         run = client.create_run(experiment, tags=tags, run_name=Path(candidate.trial).name)
         writer = RunWriter(client, run, Counter())
-        writer.write_params(config_params(candidate.config))
+        writer.write(config_params(candidate.config))
         for name, value in read_json(candidate.best / "metrics.json").get("val", {}).items():
             client.log_metric(run.info.run_id, name, value)
         writer.write_status("FINISHED")

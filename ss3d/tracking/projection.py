@@ -84,11 +84,9 @@ class Projection:
             run = self._index.study(spec)
             self._index.write_view(spec)
             counts = Counter(trial.state for trial in trials)
-            run.write_params(naming.study_params(spec))
-            run.write_tags(
-                {f"ss3d.num_{state}": str(counts[state]) for state in STATUS}
-                | {naming.NOTE: naming.study_note(spec, trials)}
-            )
+            tags = {f"ss3d.num_{state}": str(counts[state]) for state in STATUS}
+            note = {naming.NOTE: naming.study_note(spec, trials)}
+            run.write(naming.study_params(spec), tags | note)
             ends = [trial.result.finished_at for trial in trials if trial.result]
             run.write_status(status, max(ends, default=None))
             return run.run_id
@@ -113,6 +111,13 @@ class Projection:
                 write_report(page, findings, Path(folder) / "figures")
                 run.write_files(Path(folder), version)
 
+    def find_trials(self, spec: Mapping[str, Any], records: Iterable[TrialRecord]) -> None:
+        """Ask for the runs of several trials at once; `trial` would ask for each by itself."""
+        with mlflow_errors(self._settings):
+            self._index.find_trials(
+                spec, {f"{r.spec.study}/{r.spec.trial}": r.spec.proposed_at for r in records}
+            )
+
     def trial(self, spec: Mapping[str, Any], record: TrialRecord) -> str:
         """Write a trial's run as far as the record goes and return the run's id.
 
@@ -124,15 +129,17 @@ class Projection:
             address = f"{sealed.study}/{sealed.trial}"
             name = naming.trial_name(record)
             run = self._index.child(spec, "trial", address, name, sealed.proposed_at)
-            run.write_params(naming.config_params(sealed.config))
             run.write_dataset(naming.experiment_name(spec), sealed.data_hash)
-            run.write_epochs(_of_phase(record.reports, "semi"))
             shared = {
                 kind: found
                 for kind, key in sealed.shared()
                 if (found := self._index.find(spec, kind, key))
             }
-            run.write_tags(naming.trial_tags(record, shared) | _not_finite_tag(record.reports))
+            run.write(
+                naming.config_params(sealed.config),
+                naming.trial_tags(record, shared) | _not_finite_tag(record.reports),
+                _of_phase(record.reports, "semi"),
+            )
             if result is not None:
                 run.write_status(STATUS[record.state], result.finished_at)
                 self._write_files(run, record)
@@ -142,9 +149,11 @@ class Projection:
         """Write the run of a shared pretrained state or control and return the run's id."""
         with mlflow_errors(self._settings):
             run = self._index.child(spec, record.kind, record.key, naming.shared_name(record))
-            run.write_params(naming.shared_params(record))
-            run.write_epochs(_of_phase(record.reports, _PHASES[record.kind]))
-            run.write_tags(naming.shared_tags(record, status) | _not_finite_tag(record.reports))
+            run.write(
+                naming.shared_params(record),
+                naming.shared_tags(record, status) | _not_finite_tag(record.reports),
+                _of_phase(record.reports, _PHASES[record.kind]),
+            )
             run.write_status(status, run.started_at + record.seconds)
             return run.run_id
 
@@ -153,10 +162,12 @@ class Projection:
         with mlflow_errors(self._settings):
             name = naming.what_if_name(found)
             run = self._index.child(spec, "what-if", found.name, name, found.started_at)
-            run.write_params(naming.config_params(found.config))
             run.write_dataset(naming.experiment_name(spec), found.data_hash)
-            run.write_epochs(_of_phase(found.reports, "semi"))
-            run.write_tags(naming.what_if_tags(found) | _not_finite_tag(found.reports))
+            run.write(
+                naming.config_params(found.config),
+                naming.what_if_tags(found) | _not_finite_tag(found.reports),
+                _of_phase(found.reports, "semi"),
+            )
             run.write_status("FINISHED", found.finished_at)
             return run.run_id
 
@@ -174,8 +185,7 @@ class Projection:
             gather_files(self._store, record, logs, Path(folder))
             if previews:
                 gather_images(self._store, record, previews, Path(folder))
-                run.write_tags(IMAGES_TAG)
-            run.write_files(Path(folder), version)
+            run.write_files(Path(folder), version, IMAGES_TAG if previews else {})
 
 
 def _of_phase(reports: Iterable[EpochReport], phase: Phase) -> list[EpochReport]:

@@ -8,6 +8,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _CLOSE_S = 60.0
+_ASKED_TOGETHER = 25
+"""Few enough to be written within seconds: `ss3d sync` may write the same trials meanwhile."""
 _LAST_TRIES = 3
 """How often a record that fails is tried again once the projector is being closed."""
 
@@ -187,6 +190,7 @@ class Projector:
     def _write(self, projection: Projection, item: Item) -> None:
         match item:
             case TrialRecord():
+                projection.find_trials(self._spec, [item, *self._next_trials()])
                 projection.trial(self._spec, item)
                 if item.result is not None:
                     with self._changed:
@@ -236,6 +240,11 @@ class Projector:
             self._has_history = True
         with self._changed:
             return [self._trials[trial] for trial in sorted(self._trials)]
+
+    def _next_trials(self) -> list[TrialRecord]:
+        with self._changed:
+            waiting = (item for item in self._waiting.values() if isinstance(item, TrialRecord))
+            return list(islice(waiting, _ASKED_TOGETHER))
 
     def _next(self) -> tuple[str, Item] | None:
         """Return what has waited longest; None when closed and nothing is left or time is up."""

@@ -53,6 +53,8 @@ def sync(
         with _noted(problems, f"{shared.kind} {shared.key[:8]}"):
             status = shared_status(shared, trials, is_running)
             projection.shared(spec, shared, status)
+    if not is_running:  # its driver may write the same trials now: each is asked for by itself
+        projection.find_trials(spec, trials)
     for trial in trials:
         with _noted(problems, f"trial {study}/{trial.spec.trial}"):
             projection.trial(spec, trial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -39,6 +39,8 @@ class RunIndex:
         self._experiments: dict[str, str] = {}
         self._runs: dict[tuple[str, str], RunWriter] = {}
         self._absent: set[tuple[str, str]] = set()
+        self._new_trials: set[str] = set()
+        """Just asked for together, and MLflow has none."""
         self._views: set[str] = set()
 
     def study(self, spec: Mapping[str, Any]) -> RunWriter:
@@ -73,6 +75,28 @@ class RunIndex:
         run.write_name(name)
         return run
 
+    def find_trials(self, spec: Mapping[str, Any], started_at: Mapping[str, float]) -> None:
+        """Ask for the runs of several trials at once, as far as they are not known.
+
+        Args:
+            spec: study.json.
+            started_at: by address when a trial was proposed, which is when its run began.
+        """
+        wanted = {
+            name: at
+            for name, at in started_at.items()
+            if ("trial", name) not in self._runs and name not in self._new_trials
+        }
+        if len(wanted) < 2:
+            return
+        since = f" AND attributes.start_time >= {int(1000 * min(wanted.values()))}"
+        query = _query(spec, "trial") + since
+        for run in _search(self._client, self.experiment(spec), query):
+            name = run.data.tags["ss3d.trial"]
+            if wanted.pop(name, None) is not None:
+                self._runs["trial", name] = RunWriter(self._client, run, self.written)
+        self._new_trials.update(wanted)
+
     def find(self, spec: Mapping[str, Any], kind: str, value: str) -> RunWriter | None:
         """Return a run of a study's experiment; None if MLflow had none when first asked."""
         if (kind, value) in self._absent:
@@ -99,7 +123,9 @@ class RunIndex:
         tags: Mapping[str, str],
         started_at: float | None,
     ) -> RunWriter:
-        if found := self._look_up(spec, kind, value):
+        if kind == "trial" and value in self._new_trials:
+            self._new_trials.discard(value)
+        elif found := self._look_up(spec, kind, value):
             return found
         own = {"ss3d.study": str(spec["name"]), KIND: kind, f"ss3d.{kind}": value}
         run = self._client.create_run(
@@ -179,21 +205,31 @@ def list_runs(settings: Settings, spec: Mapping[str, Any], kind: str) -> dict[st
         ServiceError: MLflow does not answer.
     """
     client = open_client(settings)
-    own = f" AND tags.`ss3d.study` = '{spec['name']}'" if kind in ("study", "trial") else ""
     found: dict[str, list[Run]] = {}
     with mlflow_errors(settings):
         experiment = client.get_experiment_by_name(naming.experiment_name(spec))
-        token, is_last = None, experiment is None
-        while experiment is not None and not is_last:
-            page = client.search_runs(
-                [experiment.experiment_id],
-                filter_string=f"tags.`{KIND}` = '{kind}'{own}",
-                order_by=["attributes.start_time ASC"],
-                max_results=1000,
-                page_token=token,
-            )
-            for run in page:
+        if experiment is not None:
+            for run in _search(client, experiment.experiment_id, _query(spec, kind)):
                 found.setdefault(run.data.tags[f"ss3d.{kind}"], []).append(run)
-            token = page.token
-            is_last = not token
     return found
+
+
+def _query(spec: Mapping[str, Any], kind: str) -> str:
+    own = f" AND tags.`ss3d.study` = '{spec['name']}'" if kind in ("study", "trial") else ""
+    return f"tags.`{KIND}` = '{kind}'{own}"
+
+
+def _search(client: MlflowClient, experiment: str, query: str) -> Iterator[Run]:
+    """Yield the runs that a query finds, the oldest first."""
+    token, is_last = None, False
+    while not is_last:
+        page = client.search_runs(
+            [experiment],
+            filter_string=query,
+            order_by=["attributes.start_time ASC"],
+            max_results=1000,
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        is_last = not token

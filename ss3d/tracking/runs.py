@@ -1,8 +1,7 @@
 """MLflow runs as idempotent targets: only what a run lacks is written.
 
 What a run holds is asked once and then remembered, so writing a record again costs no request.
-Metrics are posted in whole epochs; `train/step` is in every epoch and tells after a crash how far
-a run came.
+`train/step` is the last point of every epoch and tells after a crash how far a run came.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 MARKER = "train/step"
 FILES_TAG = "ss3d.files"
-_METRICS_PER_BATCH = 900
-_PARAMS_PER_BATCH = 100
 _LONGEST_VALUE = 5000
 
 
@@ -58,25 +55,39 @@ class RunWriter:
             self._client.update_run(self.run_id, name=name)
             self._name = name
 
-    def write_tags(self, tags: Mapping[str, str]) -> None:
-        """Set the tags that are missing or differ."""
-        from mlflow.entities import RunTag
+    def write(
+        self,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        reports: Sequence[EpochReport] = (),
+    ) -> None:
+        """Log what the run lacks of these, in one request unless it is beyond MLflow's limits.
 
-        wanted = {name: value[:_LONGEST_VALUE] for name, value in tags.items()}
-        new = {name: value for name, value in wanted.items() if self._tags.get(name) != value}
-        if new:
-            self._client.log_batch(self.run_id, tags=[RunTag(*item) for item in new.items()])
-            self._tags.update(new)
+        Parameters are written once: in MLflow they never change. Times of points are the run's
+        start plus the epochs' durations, so that an epoch written twice gives the same points.
 
-    def write_params(self, params: Mapping[str, str]) -> None:
-        """Log the parameters that the run does not have; in MLflow they never change."""
-        from mlflow.entities import Param
+        Args:
+            params: as text.
+            tags: those that are missing or differ are set.
+            reports: of one phase, in order, from its first epoch on.
+        """
+        from mlflow.entities import Param, RunTag
 
-        new = [Param(k, v[:_LONGEST_VALUE]) for k, v in params.items() if k not in self._params]
-        for start in range(0, len(new), _PARAMS_PER_BATCH):
-            batch = new[start : start + _PARAMS_PER_BATCH]
-            self._client.log_batch(self.run_id, params=batch)
-            self._params.update(param.key for param in batch)
+        new_params = {k: v[:_LONGEST_VALUE] for k, v in (params or {}).items()}
+        new_params = {k: v for k, v in new_params.items() if k not in self._params}
+        new_tags = {k: v[:_LONGEST_VALUE] for k, v in (tags or {}).items()}
+        new_tags = {k: v for k, v in new_tags.items() if self._tags.get(k) != v}
+        new = [report for report in reports if report.epoch > self._last_epoch]
+        self._client.log_batch(
+            self.run_id,
+            metrics=self._points(reports),
+            params=[Param(*item) for item in new_params.items()],
+            tags=[RunTag(*item) for item in new_tags.items()],
+        )
+        self._params.update(new_params)
+        self._tags.update(new_tags)
+        self._written["epochs"] += len(new)
+        self._last_epoch = new[-1].epoch if new else self._last_epoch
 
     def write_dataset(self, name: str, digest: str) -> None:
         """Name the data set that the run read, unless it names one."""
@@ -87,35 +98,12 @@ class RunWriter:
             self._client.log_inputs(self.run_id, [DatasetInput(dataset)])
             self._has_dataset = True
 
-    def write_epochs(self, reports: Sequence[EpochReport]) -> None:
-        """Log the epochs after the last one that the run has.
-
-        Their times are the run's start plus their durations, so that an epoch written twice gives
-        the same points.
-
-        Args:
-            reports: of one phase, in order, from its first epoch on.
-        """
-        batch: list[Metric] = []
-        last, seconds = self._last_epoch, self.started_at
-        for report in reports:
-            seconds += report.system.get("epoch_s", 0.0)
-            if report.epoch <= self._last_epoch:
-                continue
-            points = points_of(report, int(seconds * 1000))
-            if len(batch) + len(points) > _METRICS_PER_BATCH:
-                self._post(batch, last)
-                batch = []
-            batch += points
-            last = report.epoch
-            self._written["epochs"] += 1
-        if batch:
-            self._post(batch, last)
-
-    def write_files(self, directory: Path, version: str) -> None:
-        """Upload a directory's files; the tag that says so comes last."""
+    def write_files(
+        self, directory: Path, version: str, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Upload a directory's files; the tag that says so comes last, with others if given."""
         self._client.log_artifacts(self.run_id, str(directory))
-        self.write_tags({FILES_TAG: version})
+        self.write(tags={**(tags or {}), FILES_TAG: version})
         self._written["files"] += sum(path.is_file() for path in directory.rglob("*"))
 
     def has_files(self, version: str) -> bool:
@@ -133,9 +121,15 @@ class RunWriter:
             self._client.set_terminated(self.run_id, status, ended_ms)
         self._status = status
 
-    def _post(self, batch: list[Metric], last_epoch: int) -> None:
-        self._client.log_batch(self.run_id, metrics=batch)
-        self._last_epoch = last_epoch
+    def _points(self, reports: Sequence[EpochReport]) -> list[Metric]:
+        """Return the points of the epochs after the last one that the run has."""
+        points: list[Metric] = []
+        seconds = self.started_at
+        for report in reports:
+            seconds += report.system.get("epoch_s", 0.0)
+            if report.epoch > self._last_epoch:
+                points += points_of(report, int(seconds * 1000))
+        return points
 
     def _logged_epoch(self, run: Run) -> int:
         """Return the last epoch that the run holds, -1 if it holds none."""
@@ -166,7 +160,7 @@ def points_of(report: EpochReport, milliseconds: int) -> list[Metric]:
     values = {
         **report.metrics,
         **{f"system/{name}": value for name, value in report.system.items()},
-        MARKER: float(report.step),
+        MARKER: float(report.step),  # the last, should MLflow's limits split an epoch
     }
     return [
         Metric(name, value, milliseconds, report.epoch)

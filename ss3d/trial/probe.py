@@ -57,6 +57,8 @@ class Probe:
     """Of the best weights with their previews."""
     report_bytes: int
     """Of one epoch's report."""
+    peak_bytes: int = 0
+    """That PyTorch had reserved at most of the GPU's memory; 0 on the CPU."""
 
 
 def probe(
@@ -75,6 +77,9 @@ def probe(
     """
     config = config.override({"pretrain.lr": _LR, "semi.lr": _LR})
     apply_numerics(config.numerics)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
     state = new_state(config, weights, device)
     pretrain = _phase(
         state,
@@ -97,6 +102,7 @@ def probe(
         export_s=export_s,
         export_bytes=export_bytes,
         report_bytes=_report_bytes(state, data, _semi(state, data, config, 1)),
+        peak_bytes=torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0,
     )
 
 

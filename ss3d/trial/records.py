@@ -157,6 +157,8 @@ class TrialResult(Record):
     attempt: int
     reason: str
     """Why it was pruned or failed; empty when complete."""
+    is_too_large: bool = False
+    """Whether it failed because it needs more memory than there is, or killed its workers."""
     finished_at: float
 
 

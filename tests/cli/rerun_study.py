@@ -48,7 +48,7 @@ def make_study(store: str, data: str, home: Path, config: TrialConfig) -> None:
         "budget": {"trials": 1},
         "created_at": 0.0,
     }
-    worker = Worker(Place("demo", store, data, str(home / "cache"), use_gpu=False))
+    worker = Worker(Place("demo", store, data, str(home / "cache"), gpus=0))
     worker.store.put_new(layout.study("demo", "study.json"), canonical_json(study).encode())
     worker.store.put_new(layout.trial("demo", "t00000", "spec.json"), spec.to_json())
     *_, pretrained = run_job(worker, Job("pretrain", "t00000", key))

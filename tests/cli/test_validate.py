@@ -71,6 +71,7 @@ def test_a_probe_predicts_and_keeps_what_it_predicted(tmp_path: Path, data_folde
     assert found["spent_s"] == pytest.approx(found["pretrain_s"] + found["semi_s"])
     assert found["alone_s"] == pytest.approx(4 * found["pretrain_s"])
     assert value["budget"] == ""
+    assert (value["suggestion"]["cpus"], value["suggestion"]["gpus"]) == (1, 0)
     kept = list((tmp_path / "store" / "predictions").rglob("*.json"))
     assert [json.loads(path.read_text())["semi_s"] for path in kept] == [found["semi_s"]]
 

@@ -16,6 +16,10 @@ from ss3d.trial.records import EpochReport, TrialResult, TrialSpec
 
 STUDY = "demo"
 PRETRAIN, CONTROL = "aa" * 32, "cc" * 32
+FAILURE = (
+    b'{"level": "error", "failure": "out of memory", "traceback": "Traceback: out of memory"}\n'
+)
+"""The log of an attempt that failed."""
 
 
 def spread(mean: float, count: int = 40, width: float = 0.0, seed: int = 0) -> dict[str, float]:

@@ -1,7 +1,16 @@
 from pathlib import Path
 
 import pytest
-from gain_records import CONTROL, PRETRAIN, put_export, put_shared, put_study, put_trial, spread
+from gain_records import (
+    CONTROL,
+    FAILURE,
+    PRETRAIN,
+    put_export,
+    put_shared,
+    put_study,
+    put_trial,
+    spread,
+)
 
 from ss3d.errors import CheckpointError
 from ss3d.report.gains import TrialGains, trial_gains
@@ -70,7 +79,7 @@ def test_why_there_is_no_control(
 
 def test_a_control_that_failed_is_called_so(store: DirectoryStore) -> None:
     key = put_shared(store, "control", spread(9.0), key="dd" * 32, is_complete=False)
-    store.put_new(layout.shared("control", key, "log", "a1.txt"), b"Traceback")
+    store.put_new(layout.shared("control", key, "log", "a1.jsonl"), FAILURE)
     put_trial(store, 0, spread(8.0), keys=(PRETRAIN, key))
     assert gains_of(store)[0].over_control.reason == "its control failed"
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from gain_records import PRETRAIN, put_shared, put_study, put_trial, spread
+from gain_records import FAILURE, PRETRAIN, put_shared, put_study, put_trial, spread
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -32,7 +32,7 @@ def home(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     put_shared(store, "pretrain", spread(10.0, width=0.3, seed=1))
     put_shared(store, "control", spread(9.0, width=0.3, seed=2))
     put_shared(store, "control", spread(9.0), key=FAILED, is_complete=False)
-    store.put_new(layout.shared("control", FAILED, "log", "a1.txt"), b"out of memory")
+    store.put_new(layout.shared("control", FAILED, "log", "a1.jsonl"), FAILURE)
     for number, (arm, value) in enumerate([("full", 8.0), (LONG, 8.99), ("full", 8.05)]):
         stratum = {"replicate": number // 2, "arm": arm}
         put_trial(store, number, spread(value, width=0.3, seed=number + 5), stratum=stratum)
@@ -161,7 +161,7 @@ def test_show_tells_the_gains_of_a_trial(home: Path) -> None:
 def test_show_tells_why_a_control_failed(home: Path) -> None:
     text = ss3d(home, "show", "demo/t00004").stdout
     assert "gain over its control: none: its control failed" in text
-    assert "control/a1.txt" in text
+    assert "control/a1 " in text
     assert "out of memory" in text
 
 

@@ -7,10 +7,10 @@ from rich.console import Console
 from ss3d.report.leaderboard import (
     duration,
     leaderboard,
-    leaderboard_table,
     objective_of,
     short,
 )
+from ss3d.report.leaderboard_table import leaderboard_table
 from ss3d.report.paired_gain import PairedGain
 from ss3d.trial.objectives import Objective, objectives_of
 
@@ -60,6 +60,30 @@ def test_the_table_shows_strata_and_what_varies_only() -> None:
     assert "fixed" not in text
     assert "12.000" in text
     assert "rung 2" not in text  # `ss3d why` tells; the table tells why a trial failed
+
+
+def test_eighty_columns_cut_no_parameter_and_a_legend_tells_the_names() -> None:
+    study = make_study(VALUES)
+    more = {"model.num_decoder_heads": 2, "semi.unlabeled_batch": 16, "semi.lr": 1e-4}
+    trials = [
+        trial.model_copy(
+            update={
+                "spec": trial.spec.model_copy(
+                    update={"params": {path: n * value for path, value in more.items()}}
+                )
+            }
+        )
+        for n, trial in enumerate(study.trials, start=1)
+    ]
+    study = study.model_copy(update={"trials": tuple(trials)})
+    console = Console(file=io.StringIO(), width=80)
+    gains = dict.fromkeys((trial.spec.trial for trial in trials), None)
+    console.print(leaderboard_table(leaderboard(study), objectives_of({}), over_control=gains))
+    words = console.file.getvalue().split()
+    assert "…" not in console.file.getvalue()
+    assert {"ndh=2", "ub=16", "lr=0.0001"} <= set(words)
+    legend = " ".join(words[words.index("·") - 2 :])
+    assert "ndh model.num_decoder_heads · lr semi.lr · ub semi.unlabeled_batch" in legend
 
 
 def test_gains_over_controls_have_a_column_with_a_mark() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from s3.s3_server import ACCESS_KEY, READER_KEY, READER_SECRET, SECRET_KEY, S3Server
 
-from ss3d.errors import ConfigError, ServiceError
+from ss3d.errors import AccessError, ConfigError, ServiceError
 from ss3d.store import s3
 from ss3d.store.opening import open_store
 from ss3d.store.protocol import Store
@@ -167,8 +167,11 @@ def test_who_is_not_allowed_is_told_and_no_secret(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     store = open_store(s3_address)
-    with pytest.raises(ConfigError, match=message) as refused:
+    with pytest.raises(AccessError, match=message) as refused:
         store.put_new("k", b"x")
+    assert (
+        refused.value.exit_code == ServiceError.exit_code
+    )  # as for a password that MLflow refuses
     assert "canary" not in "".join(traceback.format_exception(refused.value)) + repr(store)
 
 
@@ -188,5 +191,5 @@ def test_a_server_that_is_away_is_a_service_error(
     s3_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(AWS, "http://127.0.0.1:9")
-    with pytest.raises(ServiceError, match="Could not connect to the endpoint URL"):
+    with pytest.raises(ServiceError, match=r": k: http://127.0.0.1:9 does not answer; exp"):
         open_store(s3_address).get("k")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+import resource
 import shutil
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from ss3d.cli.main import app
@@ -32,6 +37,8 @@ from ss3d.trial.history import (
     trial_export,
     why_failed,
 )
+from ss3d.trial.log import Line, read_lines, tracebacks
+from ss3d.trial.memory import why_out_of_memory
 from ss3d.trial.records import TrialResult, TrialSpec
 
 KEY = "ab" * 32
@@ -74,7 +81,7 @@ class Early(DirectoryStore):
 
 @pytest.fixture
 def worker(tmp_path: Path, data_folder: Path) -> Iterator[Worker]:
-    place = Place("s", str(tmp_path / "store"), str(data_folder), str(tmp_path / "cache"), False)
+    place = Place("s", str(tmp_path / "store"), str(data_folder), str(tmp_path / "cache"), gpus=0)
     worker = Worker(place)
     yield worker
     worker.uploader.close(5)
@@ -214,9 +221,8 @@ def test_the_log_of_a_failure_is_in_the_store_before_the_failure_is_told(
     assert (told.is_done, told.attempt) == (True, 1)
     assert told.failure == "studies/s/trials/t00000/spec.json is not in the store"
     folder = "studies/s/trials/t00000" if job is TRIAL else f"pretrains/ab/{KEY}"
-    log = worker.store.get(f"{folder}/log/a1.txt")
-    assert log is not None
-    assert CheckpointError.__name__ in log.data.decode()
+    (where,) = tracebacks(worker.store, folder).values()
+    assert CheckpointError.__name__ in where
 
 
 def test_only_what_anybody_would_see_again_is_remembered_of_a_key(
@@ -310,6 +316,42 @@ def test_a_disk_that_fails_is_not_the_job_s_own_failure(worker: Worker) -> None:
         next(going)
 
 
+def test_out_of_memory_is_the_job_s_own_end_and_its_worker_goes_on(
+    worker: Worker, sealed: TrialSpec
+) -> None:
+    config = sealed.config.override({"pretrain.batch_size": 4096})
+    large = sealed.model_copy(update={"trial": "t00001", "config": config})
+    worker.store.put_new(layout.trial("s", "t00001", "spec.json"), large.to_json())
+    worker.data(large)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    enough = psutil.Process().memory_info().vms + 32 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (enough, limits[1]))
+    try:
+        (told,) = run_job(worker, Job("pretrain", "t00001", KEY))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert told.failure.startswith("out of memory: ")
+    assert (told.is_done, told.is_too_large) == (True, True)
+    assert Progress.from_json(told.to_json()) == told
+    assert why_failed(worker.store, "pretrain", KEY) == ""  # a larger machine may make it
+    (*_, done) = run_job(worker, PRETRAIN)
+    assert (done.is_done, done.failure) == (True, "")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_s_memory_that_runs_out_is_out_of_memory() -> None:
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        torch.empty(2**45, dtype=torch.uint8, device="cuda")
+    assert why_out_of_memory(raised.value).startswith("out of memory: CUDA out of memory.")
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_job_whose_workers_were_killed_ends_with_its_next_attempt(worker: Worker) -> None:
+    (told,) = run_job(worker, replace(PRETRAIN, killed="by the kernel"))
+    assert (told.failure, told.is_too_large) == ("by the kernel", True)
+
+
 def test_an_attempt_whose_record_was_answered_late_is_one_attempt(worker: Worker) -> None:
     worker.store = Forgetful(Path(worker.place.store))
     assert run(worker, TRIAL)[-1].attempt == 1
@@ -340,11 +382,65 @@ def test_a_failed_trial_shows_the_log_of_the_pretraining_it_waited_for(
     worker.store.put_new(layout.trial("s", "t00001", "result.json"), result.to_json())
     logs = {trial: show_log(worker, trial) for trial in ("t00000", "t00001")}
     assert logs["t00000"] == {}  # it did not fail
-    assert list(logs["t00001"]) == ["pretrain/a1.txt"]
-    assert "DataError" in logs["t00001"]["pretrain/a1.txt"]
+    assert list(logs["t00001"]) == ["pretrain/a1"]
+    assert "DataError" in logs["t00001"]["pretrain/a1"]
 
 
 def show_log(worker: Worker, trial: str) -> dict[str, str]:
     shown = CliRunner().invoke(app, ["show", f"s/{trial}", "--store", worker.place.store, "--json"])
     assert shown.exit_code == 0, shown.output
     return json.loads(shown.stdout)["log"]
+
+
+def log_of(worker: Worker, folder: str, attempt: int = 1) -> list[Line]:
+    return read_lines(worker.store, f"{folder}/log/{layout.attempt_log(attempt)}")
+
+
+@pytest.mark.usefixtures("sealed")
+def test_an_attempt_tells_how_it_went(worker: Worker) -> None:
+    run(worker, PRETRAIN)
+    reports = [report for progress in run(worker, TRIAL) for report in progress.reports]
+    begun, start, *epochs, end = log_of(worker, layout.trial("s", "t00000"))
+    assert begun["machine"]["host"] in begun["message"]
+    assert "torch" in begun["versions"]
+    assert start["message"] == f"starts with the pretrained state {KEY[:12]}"
+    assert [line["val/cd_l1"] for line in epochs] == [r.metrics["val/cd_l1"] for r in reports]
+    assert end["message"].startswith("complete")
+    for line in (begun, start, *epochs, end):
+        assert (line["study"], line["trial"], line["attempt"]) == ("s", "t00000", 1)
+        assert (line["level"], "pretrain" in line) == ("info", False)
+    shared = log_of(worker, layout.pretrain(KEY))
+    assert {(line["trial"], line["pretrain"]) for line in shared} == {("t00000", KEY[:12])}
+    assert [line["phase"] for line in shared if "phase" in line] == ["pretrain"] * 2
+
+
+@pytest.mark.usefixtures("sealed")
+def test_an_attempt_that_is_stopped_or_goes_on_says_so(worker: Worker) -> None:
+    run(worker, PRETRAIN)
+    begun = run_job(worker, TRIAL)
+    next(begun)
+    begun.close()
+    worker.uploader.flush(f"s.{TRIAL.name}")
+    run(worker, TRIAL)
+    folder = layout.trial("s", "t00000")
+    assert log_of(worker, folder)[-1]["message"].startswith("ends: the driver")
+    assert log_of(worker, folder, 2)[1]["message"] == "goes on from checkpoint a1-000000"
+    assert tracebacks(worker.store, folder) == {}
+
+
+@pytest.mark.usefixtures("sealed")
+def test_warnings_are_in_the_log_and_secrets_are_not(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY_TOKEN", 'a "quoted" secret')
+    run(worker, PRETRAIN)
+    going = run_job(worker, TRIAL)
+    next(going)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn('http://me:pass-word@host/ a "quoted" secret', UserWarning, stacklevel=1)
+    logging.getLogger("somewhere").warning("slow")
+    list(going)
+    told = [line for line in log_of(worker, layout.trial("s", "t00000")) if line["level"] != "info"]
+    assert told[0]["message"].splitlines()[0].endswith("UserWarning: http://***@host/ ***")
+    assert [line["message"] for line in told[1:]] == ["slow"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ss3d.study.board import Board
+from ss3d.study.deaths import Death
 from ss3d.study.events import Decided, Event
 from ss3d.study.job import Job, Progress
 from ss3d.study.ledger import Ledger, Past
@@ -239,17 +242,46 @@ def test_a_job_is_lost_by_three_deaths_without_an_epoch_between_them() -> None:
     board = make_board()
     board.add(seal(board, 0), {"k"})
     board.take("a")
+    for _ in range(5):
+        board.die("a", Death("spot notice", is_killed=False, is_told=True))
     for epoch in range(5):
-        board.die("a", "node lost")
-        board.die("a", "node lost")
+        board.die("a", Death("node lost", is_killed=False))
+        board.die("a", Death("killed", is_killed=True))
         board.report("a", progress(5.0, start=epoch))
     board.report("a", progress(5.0, start=4))
     for _ in range(2):
-        board.die("a", "disk full")
+        board.die("a", Death("disk full", is_killed=False))
         board.report("a", progress(5.0, start=4))  # an epoch again that is known
     assert board.loss == ""
-    board.die("a", "disk full")
+    board.die("a", Death("disk full", is_killed=False))
     assert board.loss == "t00000: its worker failed several times: disk full"
+
+
+def test_a_job_whose_workers_are_killed_fails_by_its_next_worker() -> None:
+    board, killed = make_board(), Death("by SIGKILL", is_killed=True)
+    board.add(seal(board, 0), {"k"})
+    board.take("a")
+    assert [board.die("a", killed) for _ in range(2)] == ["", ""]
+    assert board.die("a", killed).startswith("its workers were killed 3 times")
+    assert (board.loss, "a" in board.live) == ("", True)
+    board.die("a", killed)  # the worker that was to tell it
+    assert board.loss == "t00000: its worker failed several times: by SIGKILL"
+
+
+def test_what_is_too_large_is_so_for_all_that_wait_for_it_and_after_a_resume() -> None:
+    board = make_board()
+    for number in range(2):
+        board.add(seal(board, number), set())
+    board.take("a")
+    board.end("a", replace(failed("out of memory"), is_too_large=True))
+    results = [board.ended(f"t{number:05d}") for number in range(2)]
+    again = make_board()
+    for spec, result in results:
+        assert (result.state, result.is_too_large) == ("failed", True)
+        again.add_finished(spec, result, set())
+        board.committed(spec.trial, result)
+        assert again.record(spec.trial).result == result
+    assert [trial.constraints for trial in board.history()[:1]] == [{"memory": 1.0}]
 
 
 def test_late_and_repeated_tells_change_nothing() -> None:

@@ -8,7 +8,8 @@ import pytest
 from test_proposals import METRIC, OBJECTIVES, finish, seal
 
 from ss3d.errors import ConfigError
-from ss3d.report.leaderboard import leaderboard, leaderboard_table
+from ss3d.report.leaderboard import leaderboard
+from ss3d.report.leaderboard_table import leaderboard_table
 from ss3d.study.frozen import frozen_trial
 from ss3d.study.importance import importances
 from ss3d.study.proposals import propose

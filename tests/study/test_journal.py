@@ -44,6 +44,19 @@ def test_a_running_trial_is_told_once(path: Path) -> None:
     assert held.intermediate_values == {1: 3.0, 2: 2.0}
 
 
+def test_what_failed_for_its_size_is_told_with_the_constraint_it_violates(path: Path) -> None:
+    journal = Journal(path, "s", ["minimize"])
+    journal.agree([])
+    journal.start(0, trial(TrialState.RUNNING, 0.5))
+    failed = trial(TrialState.FAIL, 0.5)
+    failed.set_constraint("memory", 1.0)
+    journal.finish(0, failed)
+    (held,) = stored(path)
+    assert (held.state, held.constraints) == (TrialState.FAIL, {"memory": 1.0})
+    assert Journal(path, "s", ["minimize"]).agree([failed]) == 1
+    assert stored(path)[0]._trial_id == held._trial_id  # nothing had to be written anew
+
+
 def test_a_journal_that_disagrees_is_written_anew(path: Path) -> None:
     journal = Journal(path, "s", ["minimize"])
     journal.agree([])

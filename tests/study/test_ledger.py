@@ -269,7 +269,7 @@ def test_controls_are_owed_after_a_goal_but_not_after_the_time() -> None:
     assert late.take("c") is None
     assert late.is_exhausted()
     assert why_ended(shown(late)) == (
-        "all 1 trials finished; controls not started: 0.5 of 2 hours left, a trial needs 1"
+        "the only trial finished; controls not started: 0.5 of 2 hours left, a trial needs 1"
     )
 
 
@@ -277,7 +277,7 @@ def test_a_search_that_finished_all_trials_says_so() -> None:
     board, _, _ = make("trials = 1", target=1)
     run_one(board, 0, "a", epochs(2, 0.0))
     assert (shown(board).left, shown(board).refused) == ("", "")
-    assert why_ended(shown(board)) == "all 1 trials finished"
+    assert why_ended(shown(board)) == "the only trial finished"
 
 
 @pytest.mark.parametrize(

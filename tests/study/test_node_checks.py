@@ -56,7 +56,7 @@ def test_a_cluster_must_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_a_node_with_a_cache_of_its_own_keeps_nothing_where_the_driver_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Place("s", str(tmp_path / "store"), "", str(tmp_path / "drivers"), use_gpu=False)
+    place = Place("s", str(tmp_path / "store"), "", str(tmp_path / "drivers"), gpus=0)
     monkeypatch.setenv("SS3D_CACHE", str(tmp_path / "own"))
     worker = Worker(place)
     assert worker.spool.root.is_relative_to(tmp_path / "own")

@@ -140,6 +140,24 @@ def test_running_trials_are_seen(space: Space) -> None:
     assert propose(space, history + live, 12).params != propose(space, history, 12).params
 
 
+def test_tpe_keeps_away_from_what_was_too_large(space: Space) -> None:
+    """As with trials pruned for violating a constraint: by Optuna's own rule they are bad."""
+    specs = run(space, 24)
+    history = [frozen_trial(s, finish(s, "complete", 1.0, 2.0), OBJECTIVES) for s in specs]
+
+    def share_of_large(is_told: bool) -> float:
+        known = list(history)
+        for number, spec in enumerate(specs):
+            if spec.params["semi.unlabeled_batch"] == 8:
+                ended = finish(spec, "failed")
+                ended = ended.model_copy(update={"is_too_large": is_told})
+                known[number] = frozen_trial(spec, ended, OBJECTIVES)
+        asked = [propose(space, known, 24 + n).params for n in range(60)]
+        return sum(params["semi.unlabeled_batch"] == 8 for params in asked) / len(asked)
+
+    assert share_of_large(is_told=True) < 0.6 * share_of_large(is_told=False)
+
+
 def test_optuna_knows_failed_pruned_and_complete(space: Space) -> None:
     spec = run(space, 1)[0]
     failed = frozen_trial(spec, finish(spec, "failed"), OBJECTIVES)

@@ -91,11 +91,12 @@ def complete(spec: TrialSpec, number: int) -> TrialResult | None:
 
 
 def mixed(spec: TrialSpec, number: int) -> TrialResult | None:
-    """Some are pruned, one fails, and the last ones still run."""
+    """Some are pruned, one fails, one is too large, and the last ones still run."""
     if number >= 13 or number == 7:
         return None
-    if number == 5:
-        return finish(spec, "failed")
+    if number in (5, 6):
+        failed = finish(spec, "failed")
+        return failed.model_copy(update={"is_too_large": number == 6})
     state = "pruned" if number % 7 == 3 else "complete"
     return finish(spec, state, 9.0, distance(spec) + 0.1, distance(spec))
 

@@ -146,12 +146,13 @@ def test_a_curve_that_was_cut_is_censored_and_nothing_is_invented() -> None:
 
 def test_a_trial_that_failed_fails_again_and_with_its_pretraining_all_that_wait() -> None:
     study = by_hand([[5.0], [4.0]], [1.0, 1.0])
-    cause = study.trials[0].result.model_copy(update={"state": "failed", "reason": "loss is NaN"})
+    end = {"state": "failed", "reason": "loss is NaN", "is_too_large": True}
+    cause = study.trials[0].result.model_copy(update=end)
     failed = study.trials[0].model_copy(update={"result": cause})
     again = simulate(study.model_copy(update={"trials": (failed, study.trials[1])}), 1, PRUNERS[-1])
-    assert [(e.result.state, e.result.reason) for e in again.ends] == [
-        ("failed", "loss is NaN"),
-        ("complete", ""),
+    assert [(e.result.state, e.result.reason, e.result.is_too_large) for e in again.ends] == [
+        ("failed", "loss is NaN", True),
+        ("complete", "", False),
     ]
     broken = study.shared[0].model_copy(update={"complete": False})
     none = simulate(study.model_copy(update={"shared": (broken,)}), 1, PRUNERS[-1])

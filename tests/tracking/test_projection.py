@@ -2,10 +2,12 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from servers.local_stack import ON_EACH_TRACKING
 from tracking_records import STUDY_SPEC, make_pretrain, make_reports, make_trial, put_preview
 
@@ -404,3 +406,47 @@ def test_a_trial_links_to_the_runs_of_what_it_shares(
     assert run.data.tags["ss3d.pretrain_run"] == pretrain
     page = f"#/experiments/{run.info.experiment_id}/runs/{pretrain}?"
     assert f"pretrained state [`abababab`]({page}" in run.data.tags[note]
+
+
+def test_a_trial_goes_out_in_as_few_batches_as_mlflow_allows(
+    settings: Settings,
+    store: DirectoryStore,
+    client: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    log_batch = SqlAlchemyStore.log_batch
+
+    def count(self: SqlAlchemyStore, run_id: str, **entities: list[Any]) -> None:
+        sizes.append(sum(map(len, entities.values())))
+        log_batch(self, run_id, **entities)
+
+    monkeypatch.setattr(SqlAlchemyStore, "log_batch", count)
+    records = [make_trial(0, epochs=5), make_trial(1, epochs=200)]
+    projection = Projection(settings, store)
+    projection.find_trials(STUDY_SPEC, records)
+    runs = [projection.trial(STUDY_SPEC, record) for record in records]
+    assert len(sizes) == 1 + 2
+    assert sizes[1] == 1000
+    for run_id, record in zip(runs, records, strict=True):
+        held = client.get_run(run_id)
+        assert held.data.params.keys() == record.spec.config.flatten().keys()
+        for name in held.data.metrics:
+            steps = [step for step, _ in curve(client, run_id, name)]
+            assert steps == [report.epoch for report in record.reports]
+
+
+def test_trials_asked_for_together_are_found_or_made_once(
+    settings: Settings, store: DirectoryStore, client: MlflowClient
+) -> None:
+    records = [make_trial(number, epochs=2) for number in range(3)]
+    Projection(settings, store).trial(STUDY_SPEC, records[1])
+    for missing in (2, 0):
+        projection = Projection(settings, store)
+        for _ in range(2):
+            projection.find_trials(STUDY_SPEC, records)
+            for record in records:
+                projection.trial(STUDY_SPEC, record)
+        assert projection.written["epochs"] == 2 * missing
+    names = sorted(run.info.run_name.split(" ")[0] for run in all_runs(client))
+    assert names == ["demo", "t00000", "t00001", "t00002"]

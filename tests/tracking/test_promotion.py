@@ -155,7 +155,6 @@ def test_a_promoted_folder_needs_no_mlflow(
         (("--model", "../chairs"), "model name"),
         (("--model", "chairs", "--force"), "expected a --reason"),
         (("--model", "chairs", "--picture", "x.gif"), r"expected \.png"),
-        (("--model", "chairs", "--picture", "x.png"), "there is nothing to compare with"),
         (("--model", "chairs", "--gates", "nowhere.toml"), r"nowhere\.toml: cannot be read"),
     ],
 )
@@ -167,6 +166,19 @@ def test_wrong_options_are_told_before_anything_is_written(
     with pytest.raises(ConfigError, match=message):
         run(settings, "promote", "demo", *options)
     assert snapshot(settings.home) == before
+
+
+def test_a_dry_run_without_a_champion_tells_that_there_is_no_picture(
+    settings: Settings, put_trial: Callable, tmp_path: Path
+) -> None:
+    put_trial(make_trial(0, "complete"))
+    picture = tmp_path / "x.png"
+    asked = ("promote", "demo", "--model", "chairs", "--dry-run", "--picture", picture)
+    told = invoke(settings, *asked)
+    assert "would be the champion; there is none yet" in told.stdout
+    assert f"no {picture}: there is no other champion" in told.stderr.replace("\n", "")
+    assert json.loads(invoke(settings, *asked, "--json").stdout)["picture"] is None
+    assert not picture.exists()
 
 
 def test_there_is_nothing_to_roll_back_to(settings: Settings, tmp_path: Path) -> None:

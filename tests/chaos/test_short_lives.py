@@ -1,0 +1,141 @@
+"""Searches on Ray whose workers do not live as long as their jobs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ss3d.settings import Settings
+from ss3d.store import layout
+from ss3d.store.directory import DirectoryStore
+from ss3d.study.definition import Request
+from ss3d.study.driver import Watcher, search
+from ss3d.study.environment import prepare_environment
+from ss3d.study.job import Progress, from_config
+from ss3d.trial.history import load_study_record
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.environ.get("SS3D_CHAOS") != "all", reason="part of `make chaos`"),
+]
+
+SPACE = """
+[study]
+name = "fast"
+[base]
+preset = "tiny"
+data.labeled_ratio = 0.5
+data.image_size = 32
+data.num_target_points = 64
+model.cnn_widths = [8, 16]
+model.width = 16
+model.stage_widths = [8, 8, 8]
+model.num_points = 32
+model.num_neighbors = 4
+pretrain.steps = 2
+pretrain.epochs = 2
+semi.steps = 4
+semi.epochs = 4
+[pruner]
+name = "none"
+[parameters."semi.ema_decay"]
+type = "float"
+low = 0.5
+high = 0.99
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    path = tmp_path / "fast.toml"
+    path.write_text(SPACE)
+    return path
+
+
+@pytest.fixture
+def on_end() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_a_trial_whose_workers_are_killed_fails_and_one_whose_must_leave_goes_on(
+    tmp_path: Path, data_folder: Path, space: Path
+) -> None:
+    prepare_environment(tmp_path)
+    from ss3d.study.trainable import JobTrainable  # imports Ray
+
+    class ShortLived(JobTrainable):
+        """Gets SIGKILL where one trial begins; SIGTERM, three times, where another goes on."""
+
+        def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
+            job, _ = from_config(config)
+            for progress in super().begin(config):
+                if job.name == "t00001" and not progress.is_done:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if job.name == "t00002" and progress.attempt <= 3:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield progress
+
+    settings = Settings(home=tmp_path / "home")
+    request = Request(space=space, data=str(data_folder), trials=3, slots=1)
+    search(request, settings, None, Watcher(), ShortLived)
+    store = DirectoryStore(Path(settings.store_address))
+    results = [trial.result for trial in load_study_record(store, "fast").trials]
+    assert [r and (r.state, r.is_too_large) for r in results] == [
+        ("complete", False),
+        ("failed", True),
+        ("complete", False),
+    ]
+    assert results[1] is not None
+    assert results[1].reason.startswith("its workers were killed 3 times without an epoch between")
+    trials = [layout.trial("fast", f"t{number:05d}", "attempts") for number in range(3)]
+    assert [len(list(store.list(f"{attempts}/"))) for attempts in trials] == [1, 4, 4]
+    assert results[2] is not None
+    assert [report.epoch for report in results[2].reports] == [0, 1, 2, 3, 4]
+
+
+def test_a_trial_on_a_node_that_is_drained_goes_on_elsewhere_and_loses_no_epoch(
+    tmp_path: Path, data_folder: Path, space: Path, on_end: ExitStack
+) -> None:
+    prepare_environment(tmp_path)
+    import ray
+    from ray._raylet import GcsClient
+    from ray.cluster_utils import Cluster
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+    from ss3d.study.trainable import JobTrainable  # imports Ray
+
+    class Preempted(JobTrainable):
+        """Its node gets a spot notice while the first trial is in its first epoch."""
+
+        def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
+            job, _ = from_config(config)
+            for progress in super().begin(config):
+                if job.name == "t00000" and progress.attempt == 1:
+                    context, deadline = ray.get_runtime_context(), int(time.time() + 60) * 1000
+                    notice = DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION, "spot", deadline
+                    control_plane = GcsClient(address=context.gcs_address)
+                    assert control_plane.drain_node(context.get_node_id(), *notice)[0]
+                    time.sleep(2.1)  # a worker asks every two seconds
+                yield progress
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    on_end.callback(cluster.shutdown)
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    settings = Settings(home=tmp_path / "home", ray_address=cluster.address)
+    request = Request(space=space, data=str(data_folder), trials=2)
+    search(request, settings, None, Watcher(), Preempted)
+    store = DirectoryStore(Path(settings.store_address))
+    assert [trial.state for trial in load_study_record(store, "fast").trials] == ["complete"] * 2
+    epochs = layout.trial("fast", "t00000", "epochs")
+    names = [key.removeprefix(f"{epochs}/") for key in store.list(f"{epochs}/")]
+    assert names == ["a1-000000.json", *(f"a2-00000{epoch}.json" for epoch in range(1, 5))]
