@@ -26,6 +26,9 @@ from ss3d.store.opening import open_store
 from ss3d.trial.circumstances import read_attempts
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+IN_CHAOS = pytest.mark.skipif(
+    os.environ.get("SS3D_CHAOS") != "all", reason="part of `make chaos`: it takes its time"
+)
 
 TRIALS = 12
 EPOCHS = 12
@@ -84,6 +87,7 @@ def ask(port: int, method: str, token: str) -> StatusCode:
         return answer.code()
 
 
+@IN_CHAOS
 def test_every_node_is_asked(
     cluster: LocalStack, stack_access: LocalStack, data_folder: Path, tmp_path: Path
 ) -> None:
@@ -138,7 +142,7 @@ def test_a_study_loses_a_node_that_trains_and_gets_another(
     assert made == dict.fromkeys(made, 1) | {trial: 2}
 
 
-@pytest.mark.skipif(os.environ.get("SS3D_CHAOS") != "all", reason="part of `make chaos`")
+@IN_CHAOS
 def test_a_study_outlives_its_head(
     cluster: LocalStack, chaos: ChaosStudy, tmp_path: Path, data_folder: Path
 ) -> None:
