@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,20 +127,19 @@ class Machines(NamedTuple):
 @pytest.fixture
 def machines() -> Iterator[Machines]:
     """A head and two nodes, each on a machine of its own."""
-    try:
-        with network(max(NODES)) as net, tempfile.TemporaryDirectory(prefix="ss3d-cut-") as folder:
-            place = Place(Path(folder), {}, {})
-            write_private(token(place), "a token of this test alone")
-            running = [Machine(net, number) for number in (1, *NODES)]
-            try:
-                for machine in running:
-                    service.start(machine, place)
-                yield Machines(net, place, running)
-            finally:
-                for machine in reversed(running):
-                    service.stop(machine, place)
-    except OSError as error:
-        pytest.skip(f"network namespaces cannot be made here: {error}")
+    with ExitStack() as on_end:
+        try:
+            net = on_end.enter_context(network(max(NODES)))
+        except OSError as error:
+            pytest.skip(f"network namespaces cannot be made here: {error}")
+        folder = on_end.enter_context(tempfile.TemporaryDirectory(prefix="ss3d-cut-"))
+        place = Place(Path(folder), {}, {})
+        write_private(token(place), "a token of this test alone")
+        running = [Machine(net, number) for number in (1, *NODES)]
+        for machine in running:
+            on_end.callback(service.stop, machine, place)
+            service.start(machine, place)
+        yield Machines(net, place, running)
 
 
 def test_the_attempt_of_a_node_that_was_cut_off_counts_for_nothing(
@@ -206,10 +206,13 @@ def key(*rest: str) -> str:
 
 
 def files_of(chaos: ChaosStudy) -> dict[Path, int]:
-    """Return the trial's files and when they were written; checkpoints come and go."""
+    """Return the trial's files and when they were written.
+
+    Not checkpoints, which come and go, and logs, of which each attempt's grows to its end.
+    """
     folder = Path(chaos.store.address) / key()
     files = (path for path in folder.rglob("*") if path.is_file())
-    return times_of(path for path in files if "checkpoints" not in path.parts)
+    return times_of(path for path in files if not {"checkpoints", "log"} & {*path.parts})
 
 
 def times_of(paths: Iterable[Path]) -> dict[Path, int]:
