@@ -232,7 +232,7 @@ class _Session:
 
     def _run_jobs(self, slots: int | None, trainable: type[JobTrainable] | None) -> None:
         prepare_environment(self._settings.home, self._settings.ray_address)
-        from ss3d.study.session import ray_session, run_jobs  # Ray reads it at import
+        from ss3d.study.session import head_address, ray_session, run_jobs  # Ray reads it at import
 
         resources = self._study.space.resources
         place = Place(
@@ -248,6 +248,7 @@ class _Session:
         watch = RayWatch(self._board)
         try:
             with ray_session(self._settings, resources, slots) as fitting:
+                watch.head = head_address()
                 watch.start()
                 self._board.widen(fitting)
                 run_jobs(self._board, place, self._interrupted, self._beat, trainable)

@@ -7,9 +7,9 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from ss3d.errors import RefusedError
+from ss3d.errors import ConfigError, RefusedError
 
 TOKEN_ADVICE = "set RAY_AUTH_TOKEN_PATH to a copy of the cluster's token, and no RAY_AUTH_MODE"
 ENVIRONMENT = {
@@ -90,7 +90,23 @@ def is_loopback(address: str, environment: Mapping[str, str]) -> bool:
 
 def host_of(address: str) -> str:
     """Return the host of `HOST:PORT`, `[HOST]:PORT` or `SCHEME://HOST:PORT`."""
-    return urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    return _parts_of(address).hostname or ""
+
+
+def port_of(address: str) -> int:
+    """Return the port of the same, 0 if none is named.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    try:
+        return _parts_of(address).port or 0
+    except ValueError as error:
+        raise ConfigError(f"Ray's address: got {address!r}, expected HOST:PORT: {error}") from error
+
+
+def _parts_of(address: str) -> SplitResult:
+    return urlsplit(address if "://" in address else f"//{address}")
 
 
 def token_file(home: Path) -> Path:

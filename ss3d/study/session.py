@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,12 +21,16 @@ from ray.tune.execution import class_cache
 from ss3d.errors import ServiceError
 from ss3d.settings import Settings
 from ss3d.study.board import Board
+from ss3d.study.environment import host_of, port_of
 from ss3d.study.job import Place
 from ss3d.study.machine import check_fits, offered_cpus, slots_on
+from ss3d.study.ray_watch import answers
 from ss3d.study.searcher import Heartbeat, JobSearcher, RungScheduler
 from ss3d.study.tables import Resources
 from ss3d.study.trainable import JobTrainable
 
+_TRIES = 5
+"""Times that a head is asked before Ray is, which would wait for many minutes."""
 _OBJECT_STORE_BYTES = 100_000_000  # results are a few kB; Ray would take a third of the memory
 
 
@@ -87,10 +92,31 @@ def joined(address: str) -> Iterator[None]:
 
 def _init(address: str, **options: Any) -> None:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    if port_of(address):
+        _check_answers(address)
     try:
         ray.init(address, log_to_driver=False, configure_logging=False, namespace="ss3d", **options)
     except Exception as error:  # of no closer type, when its processes take too long to start
         raise ServiceError(f"Ray at {address} does not start or answer: {error}") from error
+
+
+def head_address() -> tuple[str, int]:
+    """Return host and port of the head of the Ray that was started or joined."""
+    address = ray.get_runtime_context().gcs_address
+    return host_of(address), port_of(address)
+
+
+def _check_answers(address: str) -> None:
+    """Ask for a head, which may be starting.
+
+    Raises:
+        ServiceError: nobody answers.
+    """
+    for _ in range(_TRIES):
+        if answers((host_of(address), port_of(address))):
+            return
+        time.sleep(1)
+    raise ServiceError(f"Ray at {address} does not answer; start its head, or give another address")
 
 
 def run_jobs(

@@ -26,7 +26,7 @@ class Alone:
 
     def __init__(self, folder: Path, data: Path) -> None:
         addresses = (str(folder / "alone"), str(data), str(folder / "cache"))
-        self._worker = Worker(Place(NAME, *addresses, use_gpu=False))
+        self._worker = Worker(Place(NAME, *addresses, gpus=0))
         self._known: dict[str, Curve] = {}
 
     def train(self, spec: TrialSpec) -> Curve:

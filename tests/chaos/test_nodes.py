@@ -26,6 +26,9 @@ from ss3d.store.opening import open_store
 from ss3d.trial.circumstances import read_attempts
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+IN_CHAOS = pytest.mark.skipif(
+    os.environ.get("SS3D_CHAOS") != "all", reason="part of `make chaos`: it takes its time"
+)
 
 TRIALS = 12
 EPOCHS = 12
@@ -84,6 +87,7 @@ def ask(port: int, method: str, token: str) -> StatusCode:
         return answer.code()
 
 
+@IN_CHAOS
 def test_every_node_is_asked(
     cluster: LocalStack, stack_access: LocalStack, data_folder: Path, tmp_path: Path
 ) -> None:
@@ -104,37 +108,65 @@ def test_every_node_is_asked(
     assert list(open_store(cluster.environment["SS3D_STORE"]).list(layout.PROBES)) == []
 
 
-def test_a_study_loses_a_node_that_trains_and_gets_another(
+@pytest.fixture
+def chaos(
     cluster: LocalStack,
     stack_access: LocalStack,
     tmp_path: Path,
     data_folder: Path,
     migrated_database: Path,
-) -> None:
+) -> Iterator[ChaosStudy]:
+    """A study over the nodes, in S3 and MLflow."""
     (tmp_path / "nodes").mkdir()
-    chaos = ChaosStudy(tmp_path / "nodes", data_folder, migrated_database, space=INDEPENDENT)
-    chaos.trials, chaos.slots = TRIALS, 3
-    own = {"store": f"s3://{STORE_BUCKET}/nodes", "tracking": cluster.environment["SS3D_TRACKING"]}
-    chaos.settings = chaos.settings.model_copy(update=own)
-    try:
-        driver = chaos.start(**cluster.environment)
-        node, trial = find_busy(cluster, chaos, driver)
-        cluster.kill(node.name)
-        chaos.note()
-        command("up", cluster.place.folder, "--nodes", "4")
-        assert driver.poll() is None, "the study ended before the fourth node had joined"
-        chaos.ends_with(driver, 0)
-        record = chaos.record()
-        check_aftermath(chaos, record)
-        assert [one.state for one in record.trials] == ["complete"] * TRIALS
-        made = {one.spec.trial: num_attempts(chaos, one.spec.trial) for one in record.trials}
-        assert made == dict.fromkeys(made, 1) | {trial: 2}
-        alone = Alone(tmp_path, data_folder)
-        for one in record.trials:
-            assert curve(one.reports) == alone.train(one.spec)
-        alone.close()
-    finally:
-        chaos.close()
+    study = ChaosStudy(tmp_path / "nodes", data_folder, migrated_database, space=INDEPENDENT)
+    study.trials, study.slots = TRIALS, 3
+    place = f"s3://{STORE_BUCKET}/{tmp_path.name}"
+    own = {"store": place, "tracking": cluster.environment["SS3D_TRACKING"]}
+    study.settings = study.settings.model_copy(update=own)
+    yield study
+    study.close()
+
+
+def test_a_study_loses_a_node_that_trains_and_gets_another(
+    cluster: LocalStack, chaos: ChaosStudy, tmp_path: Path, data_folder: Path
+) -> None:
+    driver = chaos.start(**cluster.environment)
+    node, trial = find_busy(cluster, chaos, driver)
+    cluster.kill(node.name)
+    chaos.note()
+    command("up", cluster.place.folder, "--nodes", "4")
+    assert driver.poll() is None, "the study ended before the fourth node had joined"
+    chaos.ends_with(driver, 0)
+    check_as_undisturbed(chaos, tmp_path, data_folder)
+    made = {one.spec.trial: num_attempts(chaos, one.spec.trial) for one in chaos.record().trials}
+    assert made == dict.fromkeys(made, 1) | {trial: 2}
+
+
+@IN_CHAOS
+def test_a_study_outlives_its_head(
+    cluster: LocalStack, chaos: ChaosStudy, tmp_path: Path, data_folder: Path
+) -> None:
+    driver = chaos.start(**cluster.environment)
+    find_busy(cluster, chaos, driver)
+    cluster.kill("ray")
+    chaos.ends_with(driver, 4)
+    assert "--resume goes on" in (tmp_path / "nodes" / "driver-0.log").read_text()
+    chaos.ends_with(chaos.start(**cluster.environment), 4)  # there is no Ray to resume it on
+    chaos.note()
+    command("up", cluster.place.folder)
+    chaos.ends_with(chaos.start(**cluster.environment), 0)
+    check_as_undisturbed(chaos, tmp_path, data_folder)
+
+
+def check_as_undisturbed(chaos: ChaosStudy, folder: Path, data: Path) -> None:
+    """Prove that all is there once, and as each trial is when it is trained alone."""
+    record = chaos.record()
+    check_aftermath(chaos, record)
+    assert [one.state for one in record.trials] == ["complete"] * TRIALS
+    alone = Alone(folder, data)
+    for one in record.trials:
+        assert curve(one.reports) == alone.train(one.spec)
+    alone.close()
 
 
 def find_busy(cluster: LocalStack, chaos: ChaosStudy, driver: Driver) -> tuple[Node, str]:

@@ -11,12 +11,12 @@ from unittest.mock import patch
 
 import pytest
 
-from ss3d.errors import RefusedError
+from ss3d.errors import ConfigError, RefusedError
 from ss3d.settings import Settings
 from ss3d.store.probes import Finding
 from ss3d.study.definition import Request
 from ss3d.study.driver import Watcher, search
-from ss3d.study.environment import check_closed, is_loopback, prepare_environment
+from ss3d.study.environment import check_closed, is_loopback, port_of, prepare_environment
 from ss3d.study.security import examine_security
 
 REMOTE = "10.0.0.7:6379"
@@ -89,6 +89,25 @@ def test_a_cluster_needs_its_token_and_loopback_need_not(token: Path, tmp_path: 
 def test_loopback_is_told_from_names_that_look_like_it(address: str, is_ours: bool) -> None:
     assert is_loopback(address, {}) == is_ours
     assert is_loopback("auto", {"RAY_ADDRESS": address}) == is_ours
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("auto", 0),
+        ("local", 0),
+        ("head:6379", 6379),
+        ("[::1]:6379", 6379),
+        ("ray://h:10001", 10001),
+    ],
+)
+def test_a_head_is_asked_at_its_port(address: str, port: int) -> None:
+    assert port_of(address) == port
+
+
+def test_what_is_no_port_is_told() -> None:
+    with pytest.raises(ConfigError, match="got 'head:ray', expected HOST:PORT"):
+        port_of("head:ray")
 
 
 def test_a_search_does_not_join_a_cluster_without_its_token(
