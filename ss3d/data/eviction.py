@@ -26,12 +26,6 @@ _DECODED = re.compile(r"[0-9a-f]{24}-\d+(\.partial)?")
 log = logging.getLogger(__name__)
 
 
-def lock_of(directory: Path) -> FileLock:
-    """Return the lock of whoever decodes, opens or removes a data set."""
-    name = directory.name.removesuffix(".partial")
-    return FileLock(directory.with_name(f"{name}.lock"), timeout=0)
-
-
 def hold(directory: Path, array: NDArray[Any]) -> None:
     """Keep a decoded data set from being removed as long as an array of it lives.
 
@@ -47,7 +41,11 @@ def hold(directory: Path, array: NDArray[Any]) -> None:
 
 def release(directory: Path, *, remove: bool) -> bool:
     """Return whether nobody decodes, opens or has mapped a data set; remove it then, if wanted."""
-    with suppress(Timeout, BlockingIOError), lock_of(directory), _marker(directory).open("a") as it:
+    with (
+        suppress(Timeout, BlockingIOError),
+        _lock_of(directory),
+        _marker(directory).open("a") as it,
+    ):
         fcntl.flock(it, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if remove:
             shutil.rmtree(directory, ignore_errors=True)
@@ -86,13 +84,21 @@ def _decoded(cache_dir: Path) -> Iterator[Path]:
         yield from (path for path in cache_dir.glob(pattern) if _DECODED.fullmatch(path.name))
 
 
+def _lock_of(directory: Path) -> FileLock:
+    """Return the lock of whoever decodes, opens or removes a data set."""
+    name = directory.name.removesuffix(".partial")
+    return FileLock(directory.with_name(f"{name}.lock"), timeout=0)
+
+
 def _marker(directory: Path) -> Path:
     return directory.with_name(f"{directory.name.removesuffix('.partial')}.used")
 
 
 def _last_used(directory: Path) -> float:
     marker = _marker(directory)
-    return (marker if marker.exists() else directory).stat().st_mtime
+    with suppress(FileNotFoundError):  # as below
+        return (marker if marker.exists() else directory).stat().st_mtime
+    return math.inf
 
 
 def _size(directory: Path) -> int:

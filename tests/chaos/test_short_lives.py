@@ -113,6 +113,8 @@ def test_a_trial_on_a_node_that_is_drained_goes_on_elsewhere_and_loses_no_epoch(
 
     from ss3d.study.trainable import JobTrainable  # imports Ray
 
+    preemption = int(DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION)
+
     class Preempted(JobTrainable):
         """Its node gets a spot notice while the first trial is in its first epoch."""
 
@@ -121,9 +123,8 @@ def test_a_trial_on_a_node_that_is_drained_goes_on_elsewhere_and_loses_no_epoch(
             for progress in super().begin(config):
                 if job.name == "t00000" and progress.attempt == 1:
                     context, deadline = ray.get_runtime_context(), int(time.time() + 60) * 1000
-                    notice = DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION, "spot", deadline
                     control_plane = GcsClient(address=context.gcs_address)
-                    assert control_plane.drain_node(context.get_node_id(), *notice)[0]
+                    control_plane.drain_node(context.get_node_id(), preemption, "spot", deadline)
                     time.sleep(2.1)  # a worker asks every two seconds
                 yield progress
 
