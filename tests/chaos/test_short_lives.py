@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +58,6 @@ def space(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def on_end() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
 def test_a_trial_whose_workers_are_killed_fails_and_one_whose_must_leave_goes_on(
     tmp_path: Path, data_folder: Path, space: Path
 ) -> None:
@@ -100,43 +92,3 @@ def test_a_trial_whose_workers_are_killed_fails_and_one_whose_must_leave_goes_on
     assert [len(list(store.list(f"{attempts}/"))) for attempts in trials] == [1, 4, 4]
     assert results[2] is not None
     assert [report.epoch for report in results[2].reports] == [0, 1, 2, 3, 4]
-
-
-def test_a_trial_on_a_node_that_is_drained_goes_on_elsewhere_and_loses_no_epoch(
-    tmp_path: Path, data_folder: Path, space: Path, on_end: ExitStack
-) -> None:
-    prepare_environment(tmp_path)
-    import ray
-    from ray._raylet import GcsClient
-    from ray.cluster_utils import Cluster
-    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
-
-    from ss3d.study.trainable import JobTrainable  # imports Ray
-
-    preemption = int(DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION)
-
-    class Preempted(JobTrainable):
-        """Its node gets a spot notice while the first trial is in its first epoch."""
-
-        def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
-            job, _ = from_config(config)
-            for progress in super().begin(config):
-                if job.name == "t00000" and progress.attempt == 1:
-                    context, deadline = ray.get_runtime_context(), int(time.time() + 60) * 1000
-                    control_plane = GcsClient(address=context.gcs_address)
-                    control_plane.drain_node(context.get_node_id(), preemption, "spot", deadline)
-                    time.sleep(2.1)  # a worker asks every two seconds
-                yield progress
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    on_end.callback(cluster.shutdown)
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
-    settings = Settings(home=tmp_path / "home", ray_address=cluster.address)
-    request = Request(space=space, data=str(data_folder), trials=2)
-    search(request, settings, None, Watcher(), Preempted)
-    store = DirectoryStore(Path(settings.store_address))
-    assert [trial.state for trial in load_study_record(store, "fast").trials] == ["complete"] * 2
-    epochs = layout.trial("fast", "t00000", "epochs")
-    names = [key.removeprefix(f"{epochs}/") for key in store.list(f"{epochs}/")]
-    assert names == ["a1-000000.json", *(f"a2-00000{epoch}.json" for epoch in range(1, 5))]
