@@ -114,13 +114,13 @@ def measure_overhead(
     """Run all three in turn, again and again.
 
     Args:
-        num_trials: of ours and of plain Tune with reused actors; a tenth of it, at least four, with
-            a process per trial.
+        num_trials: of ours and of plain Tune with reused actors; a fiftieth of it, at least four,
+            with a process per trial.
         repeats: of each.
         slots: trials at once.
         advance: called after each run.
     """
-    few = max(num_trials // 10, 4)
+    few = max(num_trials // 50, 4)
     ends: dict[str, list[list[float]]] = {"ours": [], "reused": [], "fresh": []}
     threads: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="ss3d-bench-") as folder:

@@ -73,6 +73,7 @@ class Journal:
     def __init__(
         self, path: Path, name: str, directions: Sequence[Literal["minimize", "maximize"]]
     ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._path, self._name, self._directions = path, name, list(directions)
         self._study: optuna.Study | None = None
         """None while nothing is copied."""
