@@ -71,7 +71,7 @@ def search(
     Examples:
       ss3d search search_spaces/quickstart.toml --data data/demo --trials 12
       ss3d search search_spaces/small.toml --data data/demo --warm-from earlier
-      ss3d search search_spaces/paper.toml --data s3://b/data --submit http://127.0.0.1:8265
+      ss3d search a.toml --data s3://b/data --submit http://127.0.0.1:8265
       ss3d search --name paper --resume --submit http://127.0.0.1:8265
     """
     from ss3d.study.definition import Request

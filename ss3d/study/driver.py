@@ -248,7 +248,8 @@ class _Session:
         watch = RayWatch(self._board)
         try:
             with ray_session(self._settings, resources, slots) as fitting:
-                watch.head = head_address()
+                if self._settings.ray_address:
+                    watch.head = head_address()
                 watch.start()
                 self._board.widen(fitting)
                 run_jobs(self._board, place, self._interrupted, self._beat, trainable)

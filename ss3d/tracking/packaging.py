@@ -1,7 +1,7 @@
-"""An exported network as an MLflow model: safetensors, JSON and its code, never pickle.
+"""An exported network as an MLflow model: safetensors, JSON and a copy of ss3d, never pickle.
 
-Who uses both in one process imports ss3d before `mlflow.pyfunc.load_model`: the model's copy of it
-holds no more than it needs.
+The copy is whole though a tenth would do: MLflow puts it before all else on the path of who loads
+the model, and of the processes that it starts, where modules that are missing would be missed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from ss3d.tracking.image_input import IMAGE, MASK
 from ss3d.tracking.run_files import read_examples
 from ss3d.tracking.served_model import FRAME
 from ss3d.trial.files import read_json
-from ss3d.trial.spec import imported_modules
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -34,9 +33,6 @@ WEIGHTS = "network"
 REQUIREMENTS = ("mlflow", "numpy", "pillow", "pydantic", "safetensors", "scipy", "torch")
 """What the served model imports; pinned to the versions at hand."""
 
-_SERVED = "ss3d.tracking.served_model"
-_VALUES = ("ss3d.config", "ss3d.errors")
-"""Imported as well; `imported_modules` leaves them out, for they compute nothing."""
 _INPUT = "image: a PNG, JPEG or WebP file, as bytes or base64; mask: the same, white on the object"
 _OUTPUT = f"(B, N, 3): {FRAME}"
 _FILES = ("student.safetensors", "config.json", "metrics.json")
@@ -67,7 +63,7 @@ def package_model(best: Path, target: Path, card: str, metadata: Mapping[str, An
     staging = target.with_name(target.name + ".parts")
     mlflow.pyfunc.save_model(
         path=str(target),
-        loader_module=_SERVED,
+        loader_module="ss3d.tracking.served_model",
         data_path=str(_copy_network(best, staging / WEIGHTS)),
         code_paths=[str(_copy_code(staging / "ss3d"))],
         mlflow_model=model,
@@ -139,17 +135,5 @@ def _copy_network(best: Path, target: Path) -> Path:
 
 
 def _copy_code(target: Path) -> Path:
-    """Copy the modules that the served model imports, with the packages they are in."""
     source = Path(ss3d.__file__).parent
-    files = {source / "__init__.py"}
-    for name in (*_VALUES, *imported_modules(_SERVED)):
-        module = source.joinpath(*name.split(".")[1:])
-        files |= {
-            path / "__init__.py" for path in (module, *module.parents) if source in path.parents
-        }
-        files.add(module.with_suffix(".py"))
-    for file in filter(Path.is_file, files):
-        copy = target / file.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
-    return target
+    return shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
