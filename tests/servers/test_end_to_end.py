@@ -55,7 +55,9 @@ def test_a_study_lives_on_servers_alone(
     best = min(trials, key=lambda trial: trial["values"]["val/cd_l1"])["trial"]
     assert (promoted["version"], promoted["trial"]) == (1, best)
     version = MlflowClient().get_model_version_by_alias("chairs", "champion")
-    assert f"{version.run_id}/artifacts/best/student.safetensors" in keys(stack_access, "1/")
+    experiment = MlflowClient().get_run(version.run_id).info.experiment_id
+    files = keys(stack_access, f"{experiment}/")
+    assert f"{version.run_id}/artifacts/best/student.safetensors" in files
     assert ss3d("rerun", f"served/{best}", "--check")["verdict"] == "bitwise"
 
     stack_access.empty_tracking()

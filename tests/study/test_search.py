@@ -355,7 +355,7 @@ def check_trial(store: DirectoryStore, trial: TrialRecord) -> None:
         case _:
             assert spec.config.semi.lr == 1e30
             assert "finite" in result.reason
-            assert store.get(layout.trial("fast", spec.trial, "log", "a1.txt"))
+            assert store.get(layout.trial("fast", spec.trial, "log", layout.attempt_log(1)))
 
 
 def check_pretrains(
