@@ -158,19 +158,32 @@ def no_data(home: Path) -> None:
     (home / "nothing.toml").write_text(SPACE)
 
 
-def _ours(home: Path, name: str, num_trials: int, slots: int) -> list[float]:
-    """Return when our trials ended."""
+def run_study(
+    settings: Settings, name: str, num_trials: int, slots: int, jobs: type[JobTrainable]
+) -> list[float]:
+    """Search in a home that `no_data` made; return when the trials ended.
+
+    Args:
+        settings: with the home, and the cluster if there is one.
+        name: of the study.
+        num_trials: of it.
+        slots: trials at once.
+        jobs: what runs them.
+    """
     request = Request(
-        space=home / "nothing.toml",
-        data=str(home / "data"),
+        space=settings.home / "nothing.toml",
+        data=str(settings.home / "data"),
         name=name,
         trials=num_trials,
         slots=slots,
     )
-    settings = Settings(home=home)
-    search(request, settings, None, Watcher(), NoJob)
+    search(request, settings, None, Watcher(), jobs)
     trials = load_study_record(open_store(settings.store_address), name).trials
     return [trial.result.finished_at for trial in trials if trial.result]
+
+
+def _ours(home: Path, name: str, num_trials: int, slots: int) -> list[float]:
+    return run_study(Settings(home=home), name, num_trials, slots, NoJob)
 
 
 def _plain(home: Path, num_trials: int, slots: int, reuse: bool) -> list[float]:

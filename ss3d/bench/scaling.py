@@ -17,18 +17,14 @@ from typing import Any
 import ray
 
 from ss3d.bench.driver import Plugins
-from ss3d.bench.overhead import VALUE, no_data
+from ss3d.bench.overhead import VALUE, no_data, run_study
 from ss3d.errors import ConfigError
 from ss3d.settings import Settings
-from ss3d.store.opening import open_store
-from ss3d.study.definition import Request
-from ss3d.study.driver import Watcher, search
 from ss3d.study.job import Progress, from_config
 from ss3d.study.session import joined
 from ss3d.study.simulation import InOrder, Simulation
 from ss3d.study.synthetic import synthetic_space, synthetic_study
 from ss3d.study.trainable import JobTrainable
-from ss3d.trial.history import load_study_record
 from ss3d.trial.records import EpochReport
 
 EPOCHS = 10
@@ -95,17 +91,7 @@ def measure_nodes(
         for nodes in range(1, len(cpus) + 1):
             advance(nodes)
             slots = int(nodes * cpus[0])
-            name = f"nodes-{nodes}"
-            request = Request(
-                space=home / "nothing.toml",
-                data=str(home / "data"),
-                name=name,
-                trials=num_trials,
-                slots=slots,
-            )
-            search(request, local, None, Watcher(), WaitingJob)
-            trials = load_study_record(open_store(local.store_address), name).trials
-            ends = [trial.result.finished_at for trial in trials if trial.result]
+            ends = run_study(local, f"nodes-{nodes}", num_trials, slots, WaitingJob)
             work_s = EPOCHS * EPOCH_S
             seconds = max(ends) - min(ends) + work_s
             runs.append(NodeRun(nodes, slots, seconds, num_trials * work_s / slots))
