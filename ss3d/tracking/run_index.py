@@ -95,6 +95,8 @@ class RunIndex:
             name = run.data.tags["ss3d.trial"]
             if wanted.pop(name, None) is not None:
                 self._runs["trial", name] = RunWriter(self._client, run, self.written)
+            elif ("trial", name) in self._runs:
+                self._drop(run, self._runs["trial", name])
         self._new_trials.update(wanted)
 
     def find(self, spec: Mapping[str, Any], kind: str, value: str) -> RunWriter | None:
@@ -108,11 +110,21 @@ class RunIndex:
 
     def _look_up(self, spec: Mapping[str, Any], kind: str, value: str) -> RunWriter | None:
         if (kind, value) not in self._runs:
-            run = find_run(self._client, self.experiment(spec), kind, value)
-            if run is None:
+            runs = _find_runs(self._client, self.experiment(spec), kind, value)
+            if not runs:
                 return None
-            self._runs[kind, value] = RunWriter(self._client, run, self.written)
+            self._runs[kind, value] = RunWriter(self._client, runs[0], self.written)
+            for run in runs[1:]:
+                self._drop(run, self._runs[kind, value])
         return self._runs[kind, value]
+
+    def _drop(self, run: Run, kept: RunWriter) -> None:
+        """Delete a second run of the same thing: a driver that was stopped past its lease made it.
+
+        It had asked for the run before it was stopped, and made one when it went on.
+        """
+        if run.info.run_id != kept.run_id:
+            self._client.delete_run(run.info.run_id)
 
     def _run(
         self,
@@ -169,13 +181,16 @@ def open_experiment(
 
 def find_run(client: MlflowClient, experiment: str, kind: str, value: str) -> Run | None:
     """Return the run of a study, trial or pretrain; the oldest if there are several."""
-    runs = client.search_runs(
+    return next(iter(_find_runs(client, experiment, kind, value)), None)
+
+
+def _find_runs(client: MlflowClient, experiment: str, kind: str, value: str) -> list[Run]:
+    return client.search_runs(
         [experiment],
         filter_string=f"tags.`{KIND}` = '{kind}' AND tags.`ss3d.{kind}` = '{value}'",
         order_by=["attributes.start_time ASC"],
-        max_results=1,
+        max_results=10,
     )
-    return runs[0] if runs else None
 
 
 def trial_run_ids(settings: Settings, spec: Mapping[str, Any]) -> dict[str, str]:

@@ -450,3 +450,24 @@ def test_trials_asked_for_together_are_found_or_made_once(
         assert projection.written["epochs"] == 2 * missing
     names = sorted(run.info.run_name.split(" ")[0] for run in all_runs(client))
     assert names == ["demo", "t00000", "t00001", "t00002"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_second_run_of_a_driver_that_was_stopped_is_deleted(
+    settings: Settings, store: DirectoryStore, client: MlflowClient, together: bool
+) -> None:
+    records = [make_trial(number, epochs=2) for number in range(2)]
+    stopped = Projection(settings, store)
+    stopped.find_trials(STUDY_SPEC, records)  # then another one takes over, and it goes on
+    for projection in (Projection(settings, store), stopped):
+        for record in records:
+            projection.trial(STUDY_SPEC, record)
+    assert len(all_runs(client)) == 1 + 2 * 2
+    projection = Projection(settings, store)
+    if together:
+        projection.find_trials(STUDY_SPEC, records)
+    kept = [projection.trial(STUDY_SPEC, record) for record in records]
+    assert {run.info.run_id for run in all_runs(client) if "t0" in run.info.run_name} == {*kept}
+    for run_id, record in zip(kept, records, strict=True):
+        steps = [step for step, _ in curve(client, run_id, "val/cd_l1")]
+        assert steps == [report.epoch for report in record.reports]
