@@ -46,7 +46,7 @@ def scaling(
     first: proposed, sealed, started, reported, written, one at a time.
 
     Examples:
-      cluster/local/up /tmp/ss3d-stack --nodes 4; . /tmp/ss3d-stack/env
+      cluster/local/up stack --nodes 4; source stack/env
       ss3d bench scaling
       ss3d bench scaling --gpus 256 --gpus 1024 --epoch-s 5 --json
     """
