@@ -12,10 +12,9 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from safetensors import SafetensorError
 
 from ss3d.config import TrialConfig, canonical_json
 from ss3d.data.loader import TrialData
@@ -30,13 +29,13 @@ from ss3d.errors import (
 )
 from ss3d.store import layout
 from ss3d.store.bundle import checkpoints, get_bundle
-from ss3d.study.job import Job, Place, Progress
+from ss3d.study.handover import Handover, job_key
+from ss3d.study.job import Job, Progress
 from ss3d.study.log_lines import LogLines
 from ss3d.study.patience import patiently
-from ss3d.study.spool import Entry, Kind
 from ss3d.study.worker import Worker
-from ss3d.trial.checkpoint import load_state, save_state
-from ss3d.trial.export import export_best, export_preview, preview_epochs
+from ss3d.trial.checkpoint import load_state
+from ss3d.trial.export import preview_epochs
 from ss3d.trial.history import shared_export
 from ss3d.trial.memory import why_out_of_memory
 from ss3d.trial.records import SCHEMA, EpochReport, TrialSpec
@@ -124,13 +123,18 @@ class Attempt:
     lines: LogLines
     """Its log."""
 
+    @cached_property
+    def handover(self) -> Handover:
+        """Where its files go."""
+        return Handover(self.worker, self.job, self.number)
+
     def run(self) -> Iterator[Progress]:
         """Continue from the newest checkpoint, if there is one."""
         worker = self.worker
         spec = patiently(self._spec)
-        worker.spool.forget_refused(self._name)
-        worker.uploader.flush(self._name)
-        self._submit_log()
+        self.handover.forget_refused()
+        self.handover.flush()
+        self._hand_over_log()
         data = worker.data(spec)
         state = patiently(self._newest_state) or self._first_state(spec)
         new: list[EpochReport] = list(state.reports)
@@ -141,13 +145,15 @@ class Attempt:
             new.append(report)
             self._tell(report)
             if not self._is_over(state):
-                self._submit_epoch(state)
+                self.handover.epoch(state)
+                self._hand_over_log()
                 yield Progress(self.number, tuple(new))
                 new.clear()
-        self._submit_end(state, data)
+        if not self._is_made_elsewhere():
+            self.handover.end(state, data)
         self.lines.tell("complete: all that it made is handed over")
-        self._submit_log()
-        worker.uploader.flush(self._name)
+        self._hand_over_log()
+        self.handover.flush()
         yield Progress(self.number, tuple(new), is_done=True)
 
     def leave(self, error: BaseException) -> None:
@@ -157,31 +163,30 @@ class Attempt:
         else:
             self.lines.tell(f"ends, to be tried again: {error}", "warning")
         with suppress(OSError):  # of the disk that it ended by
-            self._submit_log()
+            self._hand_over_log()
 
     def keep_traceback(self, reason: str) -> None:
         """Say in the log why and where the job failed, and wait until that is in the store."""
-        self.worker.spool.forget_refused(self._name)
+        self.handover.forget_refused()
         where = traceback.format_exc()
         self.lines.tell(f"failed: {reason}", "error", failure=reason, traceback=where)
-        self._submit_log()
+        self._hand_over_log()
         try:
-            self.worker.uploader.flush(self._name)
+            self.handover.flush()
         except CheckpointError as error:
             log.warning("%s: no log in the store: %s", self.job.name, error)
 
     def keep_failure(self, reason: str) -> None:
         """Say that a shared key cannot be made, so that nobody tries it again."""
-        self._submit_json(
-            {"schema": SCHEMA, "attempt": self.number, "reason": reason}, "failed.json"
-        )
-        self.worker.uploader.flush(self._name)
+        self.handover.failure(reason)
+        self.handover.flush()
 
     def _epochs(self, state: TrialState, data: TrialData) -> Iterator[EpochReport]:
         if self._is_over(state):
             return
         for report in run_trial(state, data):
-            self._submit_preview(state, data)
+            if self._has_preview(state):
+                self.handover.preview(state, data)
             yield self._keep_what_is_compared(state, report)
             if self._is_over(state):
                 return
@@ -192,12 +197,12 @@ class Attempt:
             state.reports[-1] = report = report.without_models()
         return report
 
+    def _has_preview(self, state: TrialState) -> bool:
+        epochs = preview_epochs(state.config.semi.epochs)
+        return self.job.kind == "trial" and state.epoch in epochs
+
     def _is_over(self, state: TrialState) -> bool:
         return state.pretrained if self.job.kind == "pretrain" else state.finished
-
-    @property
-    def _name(self) -> str:
-        return spool_name(self.worker.place, self.job)
 
     def _key(self, *rest: str) -> str:
         return job_key(self.worker.place.study, self.job, *rest)
@@ -250,29 +255,6 @@ class Attempt:
             get_bundle(self.worker.store, prefix, Path(folder) / "bundle")
             return read(Path(folder) / "bundle")
 
-    def _submit_preview(self, state: TrialState, data: TrialData) -> None:
-        """Hand over what the student makes of a few objects, at a few epochs, for pictures."""
-        if self.job.kind != "trial" or state.epoch not in preview_epochs(state.config.semi.epochs):
-            return
-        name = f"{state.epoch:06d}.safetensors"
-        files = self.worker.spool.folder()
-        try:
-            export_preview(state, data, files / name)
-        except SafetensorError as error:
-            raise ServiceError(f"cannot write {files}: {error}") from error
-        self._submit(files, "file", "previews", name)
-
-    def _submit_epoch(self, state: TrialState) -> None:
-        """Hand over a checkpoint and the reports so far."""
-        self.worker.uploader.make_room(self._name)
-        files = self.worker.spool.folder()
-        save_state(state, files)
-        name = layout.epoch_name(self.number, state.epoch)
-        self._submit(files, "checkpoint", "checkpoints", name)
-        if self.job.kind == "trial":
-            self._submit_reports(state, "epochs", f"{name}.json", is_final=False)
-        self._submit_log()
-
     def _tell(self, report: EpochReport) -> None:
         """Say in the log how an epoch went."""
         value, seconds = report.metrics["val/cd_l1"], report.system["epoch_s"]
@@ -281,59 +263,12 @@ class Attempt:
         told = f"{report.phase} epoch {report.epoch}: val/cd_l1 {value:.4f}, {seconds:.1f} s"
         self.lines.tell(told, **facts)
 
-    def _submit_log(self) -> None:
-        """Hand over the log so far; it replaces what is in the store of it."""
-        files, name = self.worker.spool.folder(), layout.attempt_log(self.number)
-        (files / name).write_text(self.lines.text())
-        self._submit(files, "log", "log", name)
+    def _hand_over_log(self) -> None:
+        self.handover.log(self.lines.text())
 
-    def _submit_end(self, state: TrialState, data: TrialData) -> None:
-        """Hand over the best weights, then the reports, then what says that all is there."""
-        store, manifest = self.worker.store, self._key("manifest.json")
-        if self.job.kind != "trial" and patiently(lambda: store.get(manifest)):
-            return  # another study made the same state meanwhile: its trials read that one
-        self.worker.uploader.make_room(self._name)
-        files = self.worker.spool.folder()
-        try:
-            export_best(state, data, files)
-        except SafetensorError as error:
-            raise ServiceError(f"cannot write {files}: {error}") from error
+    def _is_made_elsewhere(self) -> bool:
+        """Return whether another study made the same shared state meanwhile: its trials read it."""
         if self.job.kind == "trial":
-            self._submit(files, "bundle", "best", f"a{self.number}")
-            name = layout.epoch_name(self.number, state.epoch)
-            self._submit_reports(state, "epochs", f"{name}.json", is_final=True)
-            return
-        own = {"checkpoint": f"checkpoint/a{self.number}", "epochs": f"epochs/a{self.number}.json"}
-        self._submit(files, "bundle", *own["checkpoint"].split("/"))
-        self._submit_reports(state, *own["epochs"].split("/"), is_final=True)
-        self._submit_json({"schema": SCHEMA, "key": self.job.key, **own}, "manifest.json")
-
-    def _submit_reports(self, state: TrialState, *rest: str, is_final: bool) -> None:
-        reports = [report.model_dump(mode="json") for report in state.reports]
-        tree: dict[str, object] = {
-            "schema": SCHEMA,
-            "attempt": self.number,
-            "reports": reports,
-            "final": is_final,
-        }
-        self._submit_json(tree, *rest)
-
-    def _submit_json(self, tree: dict[str, object], *rest: str) -> None:
-        files = self.worker.spool.folder()
-        (files / rest[-1]).write_text(canonical_json(tree))
-        self._submit(files, "file", *rest)
-
-    def _submit(self, files: Path, kind: Kind, *rest: str) -> None:
-        self.worker.spool.submit(files, Entry(self._name, kind, self._key(*rest)))
-
-
-def spool_name(place: Place, job: Job) -> str:
-    """Return a job's name among all jobs that this node ever had for the store."""
-    return f"{place.study}.{job.name}"
-
-
-def job_key(study: str, job: Job, *rest: str) -> str:
-    """Return a key of what a job writes."""
-    if job.kind == "trial":
-        return layout.trial(study, job.trial, *rest)
-    return layout.shared(job.kind, job.key, *rest)
+            return False
+        manifest = self._key("manifest.json")
+        return patiently(lambda: self.worker.store.get(manifest)) is not None

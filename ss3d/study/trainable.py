@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 from ray import tune
 
-from ss3d.study.attempt import run_job, spool_name
+from ss3d.study.attempt import run_job
+from ss3d.study.handover import spool_name
 from ss3d.study.job import Place, Progress, from_config
 from ss3d.study.notice import LeavingError, Notice
 from ss3d.study.searcher import PAYLOAD
