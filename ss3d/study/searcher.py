@@ -79,6 +79,14 @@ class RungScheduler(Unsaved, FIFOScheduler):
         super().__init__()
         self._board = board
 
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Prefer no job: Tune starts them in their order.
+
+        Preferred would be the oldest that waits, whose own worker may be starting: it would get one
+        that is free now, and Tune would end the new one. Where trials are over before a worker has
+        started, no second worker would ever come into use.
+        """
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Take a worker's progress and answer CONTINUE or STOP."""
         progress = Progress.from_json(result[PAYLOAD])
