@@ -284,7 +284,7 @@ class Attempt:
     def _submit_log(self) -> None:
         """Hand over the log so far; it replaces what is in the store of it."""
         files, name = self.worker.spool.folder(), layout.attempt_log(self.number)
-        (files / name).write_text(self.lines.text())
+        (files / name).write_text(self.lines.text(), encoding="utf-8")
         self._submit(files, "log", "log", name)
 
     def _submit_end(self, state: TrialState, data: TrialData) -> None:

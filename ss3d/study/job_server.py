@@ -96,14 +96,15 @@ class JobServer:
             space: file of the search space, or None.
         """
         job = f"ss3d-{study}-{uuid.uuid4().hex[:8]}"
-        with tempfile.TemporaryDirectory(prefix="ss3d-submit-") as folder, _asking(self.url):
+        with tempfile.TemporaryDirectory(prefix="ss3d-submit-") as folder:
             pack(Path(folder), space)
-            self._client.submit_job(
-                submission_id=job,
-                entrypoint=entrypoint(options, space is not None),
-                runtime_env={"working_dir": folder},
-                metadata=_metadata(study, store),
-            )
+            with _asking(self.url):
+                self._client.submit_job(
+                    submission_id=job,
+                    entrypoint=entrypoint(options, space is not None),
+                    runtime_env={"working_dir": folder},
+                    metadata=_metadata(study, store),
+                )
         return job
 
     def follow(self, job: str, say: Callable[[str], None]) -> Outcome:
@@ -205,7 +206,7 @@ def _end(url: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port or {"https": 443}.get(parts.scheme)
     except ValueError:
         host, port = None, None
-    if parts.scheme not in ("http", "https") or not host or not port or parts.username:
+    if parts.scheme not in ("http", "https") or not host or not port or "@" in parts.netloc:
         raise ConfigError(f"--submit: got {url!r}, expected http://HOST:8265, the head's dashboard")
     return host, port
 

@@ -65,13 +65,13 @@ def data_caches(cache_dir: Path, store: Store, remove: bool) -> list[Garbage]:
     """
     specs = [load_study_spec(store, study) for study in list_studies(store)]
     used = {str(spec.get("data", {}).get("content_hash", ""))[:24] for spec in specs}
-    return [
-        _folder("cache", path, remove)
+    unused = [
+        path
         for path in sorted(cache_dir.glob("*-*"))
-        if (match := _DATA.fullmatch(path.name))
-        and match[1] not in used
-        and release(path, remove=False)
+        if (match := _DATA.fullmatch(path.name)) and match[1] not in used
     ]
+    found = {path: _folder("cache", path, remove=False) for path in unused}
+    return [found[path] for path in unused if release(path, remove=remove)]
 
 
 def _is_alive(scratch: Path) -> bool:

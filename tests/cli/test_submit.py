@@ -92,6 +92,7 @@ def test_what_comes_again_after_a_broken_connection_is_told_once(
     ("words", "kind", "reason"),
     [
         (("--data", "d", "--store", "s3://b/s"), ConfigError, "--data: d is a directory"),
+        (("--data", "file:///d", "--store", "s3://b/s"), ConfigError, "--data: file:///d is a dir"),
         (("--data", "s3://b/d"), ConfigError, "--store: .* is a directory of this machine"),
         (("--store", "s3://b/s"), ConfigError, "a new study needs SPACE and --data"),
         (("--data", "s3://b/d", "--address", "auto"), ConfigError, "leave out --address"),
@@ -107,7 +108,16 @@ def test_what_cannot_work_is_refused(
 
 
 @pytest.mark.parametrize(
-    "url", ["auto", "ray://h:10001", "http://h", "http://:1", "http://u:p@h:1", "http://h:x"]
+    "url",
+    [
+        "auto",
+        "ray://h:10001",
+        "http://h",
+        "http://:1",
+        "http://u:p@h:1",
+        "http://:p@h:1",
+        "http://h:x",
+    ],
 )
 def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(ConfigError, match="expected http://HOST:8265"):
