@@ -11,7 +11,7 @@ _WORDS = (
     "Cannot allocate memory",
     "STATUS_ALLOC_FAILED",
 )
-"""Of PyTorch's allocators, the system, CUDA and its libraries, where they raise a plain RuntimeError."""
+"""Of PyTorch's allocators, the system, CUDA and its libraries, in a plain RuntimeError."""
 
 
 def why_out_of_memory(error: BaseException) -> str:
