@@ -164,31 +164,36 @@ def drain(cluster: LocalStack) -> Iterator[Callable[[Node], None]]:
 
 @IN_CHAOS
 @pytest.mark.parametrize("chaos", [(4, 60)], indirect=True)
-@pytest.mark.parametrize("is_taken_away", [False, True])
-def test_a_trial_on_a_node_that_is_drained_goes_on_elsewhere(
+@pytest.mark.parametrize("how", ["drained", "terminated", "drained and killed"])
+def test_a_trial_on_a_node_that_goes_away_goes_on_elsewhere(
     cluster: LocalStack,
     chaos: ChaosStudy,
     drain: Callable[[Node], None],
-    is_taken_away: bool,
+    how: str,
     tmp_path: Path,
     data_folder: Path,
 ) -> None:
     driver = chaos.start(**cluster.environment)
     node, trial = find_busy(cluster, chaos, driver)
-    drain(node)
-    if is_taken_away:  # before its worker could leave
+    if how == "terminated":  # as a pod is
+        find_members(node, cluster.place)[0].terminate()
+    else:
+        drain(node)
+    if how == "drained and killed":  # before its worker could leave
         cluster.kill(node.name)
     chaos.ends_with(driver, 0)
     check_as_undisturbed(chaos, tmp_path, data_folder)
     made = {one.spec.trial: num_attempts(chaos, one.spec.trial) for one in chaos.record().trials}
     assert made == dict.fromkeys(made, 1) | {trial: 2}
-    if not is_taken_away:
-        assert find_members(node, cluster.place) == []  # Ray ends a drained node without work
+    if how != "drained and killed":
+        left = {process.name() for process in find_members(node, cluster.place)}
+        assert "raylet" not in left  # it ended by itself, as soon as nothing ran there
         folder = layout.trial(NAME, trial)
         kept = [layout.attempt_and_epoch(key) for key in chaos.store.list(f"{folder}/epochs/")]
         assert [epoch for _, epoch in sorted(kept)] == list(range(1, EPOCHS + 1))
         *_, last = read_lines(chaos.store, f"{folder}/log/{layout.attempt_log(1)}")
         assert last["message"].endswith(f"{trial} goes on elsewhere: its node is drained")
+    cluster.kill(node.name)  # what is left of it would be taken for a node that runs
 
 
 @IN_CHAOS
