@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shlex
 import shutil
@@ -117,17 +118,19 @@ class JobServer:
         Raises:
             ServiceError: the job server does not answer any more.
         """
-        told, answered = _Told(say), time.monotonic()
+        told, failing_since = _Told(say), math.inf
         while True:
             try:
                 with _asking(self.url):
                     asyncio.run(self._tail(job, told))
                     info: Any = self._client.get_job_info(job)
             except ServiceError:
-                if time.monotonic() - answered > _PATIENCE_S:
+                now = time.monotonic()
+                failing_since = now if told.has_come else min(failing_since, now)
+                if now - failing_since > _PATIENCE_S:
                     raise
             else:
-                answered = time.monotonic()
+                failing_since = math.inf
                 if info.status not in _ALIVE:
                     return Outcome(str(info.status), info.driver_exit_code, info.message or "")
             time.sleep(_POLL_S)
@@ -153,6 +156,11 @@ class _Told:
 
     def rewind(self) -> None:
         self._seen = 0
+
+    @property
+    def has_come(self) -> bool:
+        """Whether anything came since the last `rewind`."""
+        return self._seen > 0
 
     def take(self, text: str) -> None:
         new = text[max(0, self._count - self._seen) :]
