@@ -59,7 +59,7 @@ def submit_search(
     if job and not request.resume:
         raise RefusedError(f"study {study} runs already as {job}; --resume follows it")
     if job:
-        errors.print(f"study {study} runs as {job}; following it")
+        errors.print(f"study {study} runs as {job}; following it, with what it was sent with")
     else:
         options = list(_options(request, study, store, metrics))
         job = server.submit(study, store, options, request.space)
