@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_space import TINIER
 
 from ss3d.config import TrialConfig
 from ss3d.data.dataset import open_dataset
@@ -34,22 +35,8 @@ def data_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def quick_config() -> TrialConfig:
     """The tiny preset made tinier: two epochs a phase, fractions of a second each."""
-    return TrialConfig.from_preset("tiny").override(
-        {
-            "data.labeled_ratio": 0.5,
-            "data.image_size": 32,
-            "data.num_target_points": 64,
-            "model.cnn_widths": (8, 16),
-            "model.width": 16,
-            "model.stage_widths": (8, 8, 8),
-            "model.num_points": 32,
-            "model.num_neighbors": 4,
-            "pretrain.steps": 8,
-            "pretrain.epochs": 2,
-            "semi.steps": 6,
-            "semi.epochs": 3,
-        }
-    )
+    epochs = {"pretrain.steps": 8, "pretrain.epochs": 2, "semi.steps": 6, "semi.epochs": 3}
+    return TrialConfig.from_preset("tiny").override(TINIER | epochs)
 
 
 @pytest.fixture(scope="session")

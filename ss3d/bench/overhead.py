@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,7 +50,7 @@ VALUE = {"val/cd_l1": 1.0}
 class NoJob(JobTrainable):
     """Runs jobs that train nothing, and touches no store: what is left is the search itself."""
 
-    def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
+    def begin(self, config: dict[str, Any]) -> Generator[Progress, None, None]:
         """Yield the end of the job, with one epoch."""
         job, _ = from_config(config)
         report = EpochReport(

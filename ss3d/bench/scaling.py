@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ EPOCH_S = 0.4
 class WaitingJob(JobTrainable):
     """Runs jobs that wait instead of training; pretraining does not even wait."""
 
-    def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
+    def begin(self, config: dict[str, Any]) -> Generator[Progress, None, None]:
         """Yield an epoch at a time."""
         job, _ = from_config(config)
         if job.kind != "trial":

@@ -59,7 +59,7 @@ def submit_search(
     if job and not request.resume:
         raise RefusedError(f"study {study} runs already as {job}; --resume follows it")
     if job:
-        errors.print(f"study {study} runs as {job}; following it")
+        errors.print(f"study {study} runs as {job}; following it, with what it was sent with")
     else:
         options = list(_options(request, study, store, metrics))
         job = server.submit(study, store, options, request.space)
@@ -118,14 +118,13 @@ def _name_of(request: Request) -> str:
 
 def _as_seen_there(option: str, address: str, is_shared: bool) -> str:
     """Return an address as the cluster knows it."""
-    if "://" in address:
-        return address
-    if not is_shared:
+    is_url = "://" in address
+    if not is_shared and (not is_url or address.startswith("file:")):
         raise ConfigError(
             f"{option}: {address} is a directory of this machine; the cluster needs s3://…, or "
             "--shared if it is the same directory on all nodes"
         )
-    return str(Path(address).resolve())
+    return address if is_url else str(Path(address).resolve())
 
 
 def _options(request: Request, study: str, store: str, metrics: str | None) -> Iterator[str]:

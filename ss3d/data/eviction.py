@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-_DECODED = re.compile(r"[0-9a-f]{24}-\d+(\.partial)?")
+_DECODED = re.compile(r"([0-9a-f]{24})-\d+(\.partial)?")
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,21 @@ def hold(directory: Path, array: NDArray[Any]) -> None:
     fcntl.flock(file, fcntl.LOCK_SH)
     os.utime(file.fileno())
     weakref.finalize(array, file.close)
+
+
+def decoded(cache_dir: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the data sets that are decoded, or half decoded, and the parts of some.
+
+    Args:
+        cache_dir: folder of all decoded data sets on this machine.
+
+    Yields:
+        The folder, and the first 24 characters of the content hash.
+    """
+    for pattern in ("*-*", "part-*/*-*"):
+        for path in sorted(cache_dir.glob(pattern)):
+            if match := _DECODED.fullmatch(path.name):
+                yield path, match[1]
 
 
 def release(directory: Path, *, remove: bool) -> bool:
@@ -66,7 +81,7 @@ def make_room(cache_dir: Path, num_bytes: int, limit_bytes: float) -> None:
     if math.isinf(limit_bytes):
         return
     with FileLock(cache_dir / "eviction.lock"):
-        sizes = {directory: _size(directory) for directory in _decoded(cache_dir)}
+        sizes = {directory: _size(directory) for directory, _ in decoded(cache_dir)}
         total = num_bytes + sum(sizes.values())
         for directory in sorted(sizes, key=_last_used):
             if total <= limit_bytes:
@@ -76,12 +91,6 @@ def make_room(cache_dir: Path, num_bytes: int, limit_bytes: float) -> None:
                 total -= sizes[directory]
     if total > limit_bytes:
         log.warning("%s: %d bytes in use, more than the limit of %d", cache_dir, total, limit_bytes)
-
-
-def _decoded(cache_dir: Path) -> Iterator[Path]:
-    """Yield the data sets that are decoded, or half decoded, and the parts of some."""
-    for pattern in ("*-*", "part-*/*-*"):
-        yield from (path for path in cache_dir.glob(pattern) if _DECODED.fullmatch(path.name))
 
 
 def _lock_of(directory: Path) -> FileLock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _BEGIN = "Failure # "
@@ -11,6 +12,9 @@ _PROCESS_DIED = ("worker process has died", "running low on memory")
 
 _TOLD = ("LeavingError", "node was preempted", "inferred to be dead due to draining")
 """Our workers' word, and Ray's for a node that ended after it was drained."""
+
+_FACTS = re.compile(r"(class_name|actor_id|pid|name|namespace|ip):")
+"""What of a report only says which worker it was."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ def read_death(reports: str) -> Death:
         reports: the text of Tune's error file; may be empty.
     """
     newest = reports.rpartition(_BEGIN)[2]
-    lines = [line.strip() for line in newest.splitlines() if line.strip()]
+    lines = [line.strip() for line in newest.splitlines()]
+    lines = [line for line in lines if line and not _FACTS.match(line)]
     is_killed = any(words in newest for words in _PROCESS_DIED)
     is_told = any(words in newest for words in _TOLD)
     return Death(lines[-1] if lines else "unknown", is_killed and not is_told, is_told)

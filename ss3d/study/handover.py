@@ -49,7 +49,7 @@ class Handover:
     def log(self, text: str) -> None:
         """Hand over the log so far; it replaces what is in the store of it."""
         files, name = self._spool.folder(), layout.attempt_log(self._number)
-        (files / name).write_text(text)
+        (files / name).write_text(text, encoding="utf-8")
         self._submit(files, "log", "log", name)
 
     def epoch(self, state: TrialState) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shlex
 import shutil
@@ -96,14 +97,15 @@ class JobServer:
             space: file of the search space, or None.
         """
         job = f"ss3d-{study}-{uuid.uuid4().hex[:8]}"
-        with tempfile.TemporaryDirectory(prefix="ss3d-submit-") as folder, _asking(self.url):
+        with tempfile.TemporaryDirectory(prefix="ss3d-submit-") as folder:
             pack(Path(folder), space)
-            self._client.submit_job(
-                submission_id=job,
-                entrypoint=entrypoint(options, space is not None),
-                runtime_env={"working_dir": folder},
-                metadata=_metadata(study, store),
-            )
+            with _asking(self.url):
+                self._client.submit_job(
+                    submission_id=job,
+                    entrypoint=entrypoint(options, space is not None),
+                    runtime_env={"working_dir": folder},
+                    metadata=_metadata(study, store),
+                )
         return job
 
     def follow(self, job: str, say: Callable[[str], None]) -> Outcome:
@@ -116,17 +118,19 @@ class JobServer:
         Raises:
             ServiceError: the job server does not answer any more.
         """
-        told, answered = _Told(say), time.monotonic()
+        told, failing_since = _Told(say), math.inf
         while True:
             try:
                 with _asking(self.url):
                     asyncio.run(self._tail(job, told))
                     info: Any = self._client.get_job_info(job)
             except ServiceError:
-                if time.monotonic() - answered > _PATIENCE_S:
+                now = time.monotonic()
+                failing_since = now if told.has_come else min(failing_since, now)
+                if now - failing_since > _PATIENCE_S:
                     raise
             else:
-                answered = time.monotonic()
+                failing_since = math.inf
                 if info.status not in _ALIVE:
                     return Outcome(str(info.status), info.driver_exit_code, info.message or "")
             time.sleep(_POLL_S)
@@ -152,6 +156,11 @@ class _Told:
 
     def rewind(self) -> None:
         self._seen = 0
+
+    @property
+    def has_come(self) -> bool:
+        """Whether anything came since the last `rewind`."""
+        return self._seen > 0
 
     def take(self, text: str) -> None:
         new = text[max(0, self._count - self._seen) :]
@@ -205,7 +214,7 @@ def _end(url: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port or {"https": 443}.get(parts.scheme)
     except ValueError:
         host, port = None, None
-    if parts.scheme not in ("http", "https") or not host or not port or parts.username:
+    if parts.scheme not in ("http", "https") or not host or not port or "@" in parts.netloc:
         raise ConfigError(f"--submit: got {url!r}, expected http://HOST:8265, the head's dashboard")
     return host, port
 

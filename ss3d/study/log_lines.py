@@ -53,14 +53,21 @@ class LogLines(logging.Handler):
             **facts,
             "message": message,
         }
-        self._lines.append(self._hide(json.dumps(line, default=str, ensure_ascii=False)))
+        text = json.dumps(line, default=str, ensure_ascii=False)
+        # Half a character, as of a file's name in another encoding, is escaped: no file takes it.
+        text = text.encode(errors="backslashreplace").decode()
+        self._lines.append(self._hide(text))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take what somebody logged; where nobody else prints it, it is printed as ever."""
         facts = dict(getattr(record, "facts", {}))
+        try:
+            message = record.getMessage().strip()
+        except (TypeError, ValueError, KeyError):  # values that do not suit it: no end of a trial
+            message = f"{record.msg} {record.args}"
         if record.exc_info:
             facts["traceback"] = logging.Formatter().formatException(record.exc_info)
-        self.tell(record.getMessage().strip(), record.levelname.lower(), **facts)
+        self.tell(message, record.levelname.lower(), **facts)
         if record.levelno >= logging.WARNING and not _is_printed(record) and logging.lastResort:
             logging.lastResort.handle(record)
 
@@ -107,6 +114,8 @@ def _secrets(environment: Mapping[str, str]) -> list[str]:
     values = {
         json.dumps(value, ensure_ascii=False)[1:-1]
         for name, value in environment.items()
-        if len(value) >= _SHORTEST and _SECRET.search(name.upper()) and not _NO_SECRET.match(name)
+        if len(value) >= _SHORTEST
+        and _SECRET.search(name.upper())
+        and not _NO_SECRET.fullmatch(name)
     }
     return sorted(values, key=len, reverse=True)

@@ -6,21 +6,19 @@ Entries that still wait for the store are never touched: they are the only copy.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
 
-from ss3d.data.eviction import release
+from ss3d.data.eviction import decoded, release
 from ss3d.store import layout
 from ss3d.store.protocol import Store
-from ss3d.study.retention import Garbage, GarbageKind
+from ss3d.study.retention import Garbage
 from ss3d.study.spool import spool_root
 from ss3d.trial.history import is_complete, list_studies, load_study_spec
 
-_DATA = re.compile(r"([0-9a-f]{24})-\d+(\.partial)?")
 _PLACES = ("queue", "active", "refused")
 
 
@@ -47,7 +45,7 @@ def spool_leftovers(cache_dir: Path, store: Store, remove: bool) -> list[Garbage
                 for path in sorted((root / place).glob("*"))
                 if _is_settled(store, path)
             ]
-            return [_folder("spool", path, remove) for path in dead + done]
+            return [_entry(path, remove) for path in dead + done]
     except Timeout:
         return []
 
@@ -65,12 +63,12 @@ def data_caches(cache_dir: Path, store: Store, remove: bool) -> list[Garbage]:
     """
     specs = [load_study_spec(store, study) for study in list_studies(store)]
     used = {str(spec.get("data", {}).get("content_hash", ""))[:24] for spec in specs}
+    unused = [path for path, content in decoded(cache_dir) if content not in used]
+    sizes = {path: _num_bytes(path) for path in unused}
     return [
-        _folder("cache", path, remove)
-        for path in sorted(cache_dir.glob("*-*"))
-        if (match := _DATA.fullmatch(path.name))
-        and match[1] not in used
-        and release(path, remove=False)
+        Garbage("cache", path.relative_to(cache_dir).as_posix(), sizes[path])
+        for path in unused
+        if release(path, remove=remove)
     ]
 
 
@@ -91,8 +89,12 @@ def _is_settled(store: Store, entry: Path) -> bool:
     return is_lost and is_complete(store, kind, rest[0])
 
 
-def _folder(kind: GarbageKind, path: Path, remove: bool) -> Garbage:
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+def _entry(path: Path, remove: bool) -> Garbage:
+    garbage = Garbage("spool", path.name, _num_bytes(path))
     if remove:
         shutil.rmtree(path, ignore_errors=True)
-    return Garbage(kind, path.name, size)
+    return garbage
+
+
+def _num_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -63,6 +63,6 @@ class SessionLog(Background):
             return
         with tempfile.TemporaryDirectory(prefix="ss3d-log-") as folder, suppress(ServiceError):
             path = Path(folder) / "log"
-            path.write_text(self._lines.text())
+            path.write_text(self._lines.text(), encoding="utf-8")
             self._store.put_file(self._key, path)
             self._written = count

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from ray import tune
@@ -23,7 +24,7 @@ class JobTrainable(tune.Trainable):
     """
 
     _worker: Worker | None = None
-    _progress: Iterator[Progress]
+    _progress: Generator[Progress, None, None]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job; nothing is done yet, so nothing can fail here."""
@@ -36,7 +37,7 @@ class JobTrainable(tune.Trainable):
         self._progress = self.begin(new_config)
         return True
 
-    def begin(self, config: dict[str, Any]) -> Iterator[Progress]:
+    def begin(self, config: dict[str, Any]) -> Generator[Progress, None, None]:
         """Yield the job's progress, epoch by epoch."""
         job, place = from_config(config)
         yield from run_job(self._worker_at(place), job)
@@ -54,16 +55,17 @@ class JobTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         """Let go of the job; nothing is waited for."""
-        close = getattr(self._progress, "close", None)
-        if close:
-            close()
+        self._progress.close()
 
     def _keep(self, reason: str) -> NoReturn:
-        """Wait until all of the job is in the store, and leave."""
+        """Let the job say why it ends, wait until all of it is in the store, and leave."""
         job, place = from_config(self.config)
+        leaving = LeavingError(f"{job.name} goes on elsewhere: {reason}")
+        with suppress(LeavingError):
+            self._progress.throw(leaving)
         if self._worker is not None:
             self._worker.uploader.flush(spool_name(place, job))
-        raise LeavingError(f"{job.name} goes on elsewhere: {reason}")
+        raise leaving
 
     def _worker_at(self, place: Place) -> Worker:
         if self._worker is None or self._worker.place != place:

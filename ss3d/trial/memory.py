@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import errno
 
-_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
-"""Of PyTorch's allocators, CUDA and its libraries, where they raise a plain RuntimeError."""
+_WORDS = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "STATUS_ALLOC_FAILED",
+)
+"""Of PyTorch's allocators, the system, CUDA and its libraries, in a plain RuntimeError."""
 
 
 def why_out_of_memory(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
+from tiny_space import EMA, base_table
 
 from ss3d.settings import Settings
 from ss3d.store import layout
@@ -26,23 +27,10 @@ from ss3d.trial.records import StudyRecord
 NAME = "chaos"
 TRIALS = 6
 SEED = int(os.environ.get("SS3D_CHAOS_SEED", "5"))
-SPACE = """
+SPACE = f"""
 [study]
 name = "chaos"
-[base]
-preset = "tiny"
-data.labeled_ratio = 0.5
-data.image_size = 32
-data.num_target_points = 64
-model.cnn_widths = [8, 16]
-model.width = 16
-model.stage_widths = [8, 8, 8]
-model.num_points = 32
-model.num_neighbors = 4
-pretrain.steps = 4
-pretrain.epochs = 3
-semi.steps = 6
-semi.epochs = 6
+{base_table((4, 3), (6, 6))}
 [sampler]
 name = "tpe"
 n_startup_trials = 2
@@ -50,11 +38,7 @@ n_startup_trials = 2
 name = "asha"
 first_rung = 2
 reduction_factor = 2
-[parameters."semi.ema_decay"]
-type = "float"
-low = 0.5
-high = 0.99
-scale = "log1m"
+{EMA}
 [parameters."model.num_heads"]
 type = "categorical"
 choices = [1, 2]
@@ -69,6 +53,30 @@ _POLL_S = 0.02
 _AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 Driver = subprocess.Popen[bytes]
+
+
+def independent_space(steps: int, epochs: int) -> str:
+    """Return a space of few different trials, none of which depends on when another ends.
+
+    Args:
+        steps: of an epoch of the teacher-student phase.
+        epochs: of that phase.
+    """
+    return f"""
+[study]
+name = "{NAME}"
+{base_table((4, 3), (steps, epochs))}
+[sampler]
+name = "random"
+[pruner]
+name = "none"
+[parameters."semi.ema_decay"]
+type = "categorical"
+choices = [0.9, 0.99]
+[parameters."model.num_heads"]
+type = "categorical"
+choices = [1, 2]
+"""
 
 
 class ChaosStudy:

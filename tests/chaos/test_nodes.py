@@ -6,58 +6,54 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import grpc
 import pytest
 from aftermath import check_aftermath
 from alone import Alone, curve
-from chaos_study import NAME, SPACE, ChaosStudy, Driver
+from chaos_study import NAME, ChaosStudy, Driver, independent_space
 from grpc import StatusCode
-from servers.local_stack import LocalStack, command, sourced
+from servers.local_stack import LocalStack, command
 
-from cluster.local.place import HOST, find_place
+from cluster.local.place import HOST
 from cluster.local.ray import Node
 from cluster.local.s3 import STORE_BUCKET
 from cluster.local.service import find_members
 from ss3d.store import layout
 from ss3d.store.opening import open_store
 from ss3d.trial.circumstances import read_attempts
+from ss3d.trial.log import read_lines
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 IN_CHAOS = pytest.mark.skipif(
     os.environ.get("SS3D_CHAOS") != "all", reason="part of `make chaos`: it takes its time"
 )
 
-TRIALS = 12
 EPOCHS = 12
 HALF = EPOCHS // 2
-_TPE = 'name = "tpe"\nn_startup_trials = 2'
-_PRUNER = '[pruner]\nname = "asha"\nfirst_rung = 2\nreduction_factor = 2\n'
-_DECAYS = 'type = "float"\nlow = 0.5\nhigh = 0.99\nscale = "log1m"'
-INDEPENDENT = (
-    SPACE.replace(_TPE, 'name = "random"')
-    .replace(_PRUNER, '[pruner]\nname = "none"\n')
-    .replace(_DECAYS, 'type = "categorical"\nchoices = [0.9, 0.99]')
-    .replace("[1e-4, 3e-4, 1e30]", "[3e-4]")
-    .replace("semi.steps = 6", "semi.steps = 14")
-    .replace("semi.epochs = 6", f"semi.epochs = {EPOCHS}")
+DRAIN = """
+import sys, time
+from ray._raylet import GcsClient
+from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+control_plane = GcsClient(address=sys.argv[1])
+nodes = {node.node_name: id for id, node in control_plane.get_all_node_info().items()}
+print("ready", flush=True)
+node, deadline_ms = nodes[sys.stdin.readline()], int(time.time() + 120) * 1000
+is_accepted, why = control_plane.drain_node(
+    node.hex(), DRAIN_NODE_REASON_PREEMPTION, "spot", deadline_ms
 )
-"""No trial depends on when another ends; they are few different ones, each soon trained alone."""
+assert is_accepted, why
+"""
 
 
 @pytest.fixture(scope="module")
 def cluster(local_stack: LocalStack) -> Iterator[LocalStack]:
     """The stack with a head and three nodes."""
-    folder = local_stack.place.folder
-    try:
-        command("up", folder, "--nodes", "3")
-        place = find_place(folder)
-        assert place is not None
-        yield LocalStack(place, sourced(folder / "env"))
-    finally:
-        command("up", folder, "--nodes", "0")
+    with local_stack.with_nodes(3) as cluster:
+        yield cluster
 
 
 def test_ray_answers_nobody_without_the_token(cluster: LocalStack) -> None:
@@ -110,16 +106,23 @@ def test_every_node_is_asked(
 
 @pytest.fixture
 def chaos(
+    request: pytest.FixtureRequest,
     cluster: LocalStack,
     stack_access: LocalStack,
     tmp_path: Path,
     data_folder: Path,
     migrated_database: Path,
 ) -> Iterator[ChaosStudy]:
-    """A study over the nodes, in S3 and MLflow."""
+    """A study over the nodes, in S3 and MLflow; its trials and the steps of an epoch may be given.
+
+    What an earlier test has killed or drained runs again.
+    """
+    cluster.up()
     (tmp_path / "nodes").mkdir()
-    study = ChaosStudy(tmp_path / "nodes", data_folder, migrated_database, space=INDEPENDENT)
-    study.trials, study.slots = TRIALS, 3
+    trials, steps = getattr(request, "param", (12, 14))
+    space = independent_space(steps, EPOCHS)
+    study = ChaosStudy(tmp_path / "nodes", data_folder, migrated_database, space=space)
+    study.trials, study.slots = trials, 3
     place = f"s3://{STORE_BUCKET}/{tmp_path.name}"
     own = {"store": place, "tracking": cluster.environment["SS3D_TRACKING"]}
     study.settings = study.settings.model_copy(update=own)
@@ -142,6 +145,57 @@ def test_a_study_loses_a_node_that_trains_and_gets_another(
     assert made == dict.fromkeys(made, 1) | {trial: 2}
 
 
+@pytest.fixture
+def drain(cluster: LocalStack) -> Iterator[Callable[[Node], None]]:
+    """Tell Ray of a node, as a spot notice does, that it will go; all is ready for that before."""
+    words = [sys.executable, "-c", DRAIN, cluster.environment["SS3D_RAY_ADDRESS"]]
+    own = {**os.environ, **cluster.environment}
+    with subprocess.Popen(words, env=own, stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+
+        def drained(node: Node) -> None:
+            process.communicate(node.name)
+            assert process.returncode == 0
+
+        yield drained
+        process.kill()
+
+
+@IN_CHAOS
+@pytest.mark.parametrize("chaos", [(3, 40)], indirect=True)
+@pytest.mark.parametrize("how", ["drained", "terminated", "drained and killed"])
+def test_a_trial_on_a_node_that_goes_away_goes_on_elsewhere(
+    cluster: LocalStack,
+    chaos: ChaosStudy,
+    drain: Callable[[Node], None],
+    how: str,
+    tmp_path: Path,
+    data_folder: Path,
+) -> None:
+    driver = chaos.start(**cluster.environment)
+    node, trial = find_busy(cluster, chaos, driver)
+    if how == "terminated":  # as a pod is
+        find_members(node, cluster.place)[0].terminate()
+    else:
+        drain(node)
+    if how == "drained and killed":  # before its worker could leave
+        cluster.kill(node.name)
+    chaos.ends_with(driver, 0)
+    check_as_undisturbed(chaos, tmp_path, data_folder)
+    made = {one.spec.trial: num_attempts(chaos, one.spec.trial) for one in chaos.record().trials}
+    assert made == dict.fromkeys(made, 1) | {trial: 2}
+    if how != "drained and killed":
+        left = {process.name() for process in find_members(node, cluster.place)}
+        assert "raylet" not in left  # it ended by itself, as soon as nothing ran there
+        folder = layout.trial(NAME, trial)
+        kept = [layout.attempt_and_epoch(key) for key in chaos.store.list(f"{folder}/epochs/")]
+        assert [epoch for _, epoch in sorted(kept)] == list(range(EPOCHS + 1))
+        *_, last = read_lines(chaos.store, f"{folder}/log/{layout.attempt_log(1)}")
+        assert last["message"].endswith(f"{trial} goes on elsewhere: its node is drained")
+    cluster.kill(node.name)  # what is left of it would be taken for a node that runs
+
+
 @IN_CHAOS
 def test_a_study_outlives_its_head(
     cluster: LocalStack, chaos: ChaosStudy, tmp_path: Path, data_folder: Path
@@ -162,7 +216,7 @@ def check_as_undisturbed(chaos: ChaosStudy, folder: Path, data: Path) -> None:
     """Prove that all is there once, and as each trial is when it is trained alone."""
     record = chaos.record()
     check_aftermath(chaos, record)
-    assert [one.state for one in record.trials] == ["complete"] * TRIALS
+    assert [one.state for one in record.trials] == ["complete"] * chaos.trials
     alone = Alone(folder, data)
     for one in record.trials:
         assert curve(one.reports) == alone.train(one.spec)

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from aftermath import check_aftermath
 from alone import Alone, curve
-from chaos_study import NAME, SPACE, ChaosStudy, Driver
+from chaos_study import NAME, ChaosStudy, Driver, independent_space
 from network import Network, network
 
 from cluster.local import service
@@ -45,16 +45,7 @@ TRIAL = "t00000"
 PORT = 6379
 NODES = (2, 3)
 """Machines that train; the first has Ray's head and the driver."""
-LONG = (
-    SPACE.replace('name = "tpe"\nn_startup_trials = 2', 'name = "random"')
-    .replace(
-        '[pruner]\nname = "asha"\nfirst_rung = 2\nreduction_factor = 2\n',
-        '[pruner]\nname = "none"\n',
-    )
-    .replace(", 1e30]", "]")
-    .replace("semi.steps = 6", "semi.steps = 120")
-    .replace("semi.epochs = 6", f"semi.epochs = {EPOCHS}")
-)
+LONG = independent_space(120, EPOCHS)
 """Epochs of three seconds or more, so that one is cut through."""
 HEALTH = {
     "RAY_health_check_initial_delay_ms": "1000",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_space import EMA, base_table
 
 from ss3d.settings import Settings
 from ss3d.store import layout
@@ -25,42 +26,21 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("SS3D_CHAOS") != "all", reason="part of `make chaos`"),
 ]
 
-SPACE = """
+SPACE = f"""
 [study]
 name = "fast"
-[base]
-preset = "tiny"
-data.labeled_ratio = 0.5
-data.image_size = 32
-data.num_target_points = 64
-model.cnn_widths = [8, 16]
-model.width = 16
-model.stage_widths = [8, 8, 8]
-model.num_points = 32
-model.num_neighbors = 4
-pretrain.steps = 2
-pretrain.epochs = 2
-semi.steps = 4
-semi.epochs = 4
+{base_table((2, 2), (4, 4))}
 [pruner]
 name = "none"
-[parameters."semi.ema_decay"]
-type = "float"
-low = 0.5
-high = 0.99
+{EMA}
 """
 
 
-@pytest.fixture
-def space(tmp_path: Path) -> Path:
-    path = tmp_path / "fast.toml"
-    path.write_text(SPACE)
-    return path
-
-
 def test_a_trial_whose_workers_are_killed_fails_and_one_whose_must_leave_goes_on(
-    tmp_path: Path, data_folder: Path, space: Path
+    tmp_path: Path, data_folder: Path
 ) -> None:
+    space = tmp_path / "fast.toml"
+    space.write_text(SPACE)
     prepare_environment(tmp_path)
     from ss3d.study.trainable import JobTrainable  # imports Ray
 

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 from chaos_study import SPACE
-from servers.local_stack import LocalStack, command, sourced
+from servers.local_stack import LocalStack
 
-from cluster.local.place import find_place
 from ss3d.data.items import Shape
 from ss3d.data.procedural import prepare_procedural
 from ss3d.store import layout
@@ -38,14 +37,8 @@ SECRETS = ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
 @pytest.fixture(scope="module")
 def cluster(local_stack: LocalStack) -> Iterator[LocalStack]:
     """The stack with a head and one node."""
-    folder = local_stack.place.folder
-    try:
-        command("up", folder, "--nodes", "1")
-        place = find_place(folder)
-        assert place is not None
-        yield LocalStack(place, sourced(folder / "env"))
-    finally:
-        command("up", folder, "--nodes", "0")
+    with local_stack.with_nodes(1) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import NamedTuple
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,8 +22,10 @@ from typer.testing import CliRunner, Result
 
 from ss3d.cli.main import app
 from ss3d.errors import ConfigError, RefusedError, ServiceError, Ss3dError
+from ss3d.study import job_server
+from ss3d.study.environment import prepare_environment
 from ss3d.study.expected import check_expected, versions_to_expect
-from ss3d.study.job_server import _Told, entrypoint, pack
+from ss3d.study.job_server import JobServer, Outcome, _Told, entrypoint, pack
 
 ROOT = Path(__file__).parents[2]
 SPACE = ROOT / "search_spaces" / "quickstart.toml"
@@ -88,10 +93,56 @@ def test_what_comes_again_after_a_broken_connection_is_told_once(
     assert "".join(said) == whole
 
 
+class JobDetails(NamedTuple):
+    status: str
+    driver_exit_code: int
+    message: str
+
+
+class Breaking:
+    """Answers as the Jobs API does, and loses connections."""
+
+    def __init__(self, breaks: int) -> None:
+        self._breaks = breaks
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        if self._breaks < 0:
+            raise aiohttp.ClientError("nobody is there any more")
+        for line in ("one\n", "two\n"):
+            await asyncio.sleep(0.1)
+            yield line
+        self._breaks -= 1
+        if self._breaks >= 0:
+            raise aiohttp.ClientError("connection lost")
+
+    def get_job_info(self, job: str) -> JobDetails:
+        return JobDetails("SUCCEEDED", 0, "")
+
+
+def follow(client: Breaking, say: Callable[[str], None]) -> Outcome:
+    server = object.__new__(JobServer)
+    server.url, server._client = NOBODY, client
+    return server.follow("job", say)
+
+
+def test_a_job_is_followed_however_long_and_however_often_a_connection_breaks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prepare_environment(tmp_path, NOBODY)  # its errors are Ray's
+    monkeypatch.setattr(job_server, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(job_server, "_POLL_S", 0.01)
+    said: list[str] = []
+    assert follow(Breaking(2), said.append) == Outcome("SUCCEEDED", 0, "")
+    assert "".join(said) == "one\ntwo\n"
+    with pytest.raises(ServiceError, match="nobody is there any more"):
+        follow(Breaking(-1), said.append)
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "reason"),
     [
         (("--data", "d", "--store", "s3://b/s"), ConfigError, "--data: d is a directory"),
+        (("--data", "file:///d", "--store", "s3://b/s"), ConfigError, "--data: file:///d is a dir"),
         (("--data", "s3://b/d"), ConfigError, "--store: .* is a directory of this machine"),
         (("--store", "s3://b/s"), ConfigError, "a new study needs SPACE and --data"),
         (("--data", "s3://b/d", "--address", "auto"), ConfigError, "leave out --address"),
@@ -107,7 +158,16 @@ def test_what_cannot_work_is_refused(
 
 
 @pytest.mark.parametrize(
-    "url", ["auto", "ray://h:10001", "http://h", "http://:1", "http://u:p@h:1", "http://h:x"]
+    "url",
+    [
+        "auto",
+        "ray://h:10001",
+        "http://h",
+        "http://:1",
+        "http://u:p@h:1",
+        "http://:p@h:1",
+        "http://h:x",
+    ],
 )
 def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(ConfigError, match="expected http://HOST:8265"):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
+from servers.afterwards import afterwards
 
 from cluster.local.place import free_ports
 from cluster.local.s3 import client, identity, lacks_weed, weed_command, weed_environment
@@ -36,7 +37,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     folder = tmp_path_factory.mktemp("seaweedfs")
     port = free_ports(4)
     process = _start(folder, port)
-    try:
+    with afterwards("kill", "-9", process.pid):
         endpoint = f"http://127.0.0.1:{port}"
         server = S3Server(
             endpoint,
@@ -46,10 +47,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         )
         _wait(server, process, folder / "log")
         yield server
-    finally:
-        process.kill()
-        process.wait()
-        shutil.rmtree(folder / "data", ignore_errors=True)
+    process.wait()
+    shutil.rmtree(folder / "data", ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,17 +1,18 @@
 """The stack of cluster/local for tests: one per session, started by the user's own command."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import psutil
 import pytest
+from servers.afterwards import afterwards
 
 from cluster.local.place import Place, find_place
 from cluster.local.postgres import DATABASES, connect
@@ -23,6 +24,7 @@ _SEEDED = ("alembic_version", "alembic_version_auth", "workspaces", "users")
 """Tables that are not empty in a new database, but for the experiment 0."""
 _OWN = ("AWS_", "MLFLOW_", "SS3D_")
 _GONE_S = 20.0
+_DOWN = 'VIRTUAL_ENV="$0" "$1" "$2" > /dev/null && rm -r "$2"'
 
 
 ON_EACH_TRACKING = pytest.mark.parametrize("settings", ["embedded", "server"], indirect=True)
@@ -34,6 +36,23 @@ class LocalStack(NamedTuple):
 
     place: Place
     environment: Mapping[str, str]
+
+    @classmethod
+    def started(cls, folder: Path, *options: str) -> Self:
+        """Start what of a stack does not run."""
+        command("up", folder, *options)
+        place = find_place(folder)
+        assert place is not None
+        return cls(place, sourced(folder / "env"))
+
+    @contextmanager
+    def with_nodes(self, count: int) -> Iterator[Self]:
+        """Let the stack have a Ray head and nodes as well."""
+        folder = self.place.folder
+        try:
+            yield self.started(folder, "--nodes", str(count))
+        finally:
+            command("up", folder, "--nodes", "0")
 
     def up(self) -> str:
         """Start again what was killed, and return what is told."""
@@ -81,17 +100,11 @@ def local_stack() -> Iterator[LocalStack]:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(lacking)
     # PostgreSQL, which does not run as root, cannot enter pytest's own folders.
     folder = Path(tempfile.mkdtemp(prefix="ss3d-stack-", dir="/var/tmp"))
-    try:
-        command("up", folder)
-        place = find_place(folder)
-        assert place is not None
-        stack = LocalStack(place, sourced(folder / "env"))
+    with afterwards("sh", "-c", _DOWN, sys.prefix, _COMMANDS / "down", folder):
+        stack = LocalStack.started(folder)
         yield stack
         for service in ("s3", "mlflow"):  # in order it takes 20 seconds, and nobody needs the data
             stack.kill(service)
-    finally:
-        command("down", folder)
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -7,28 +7,16 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from servers.local_stack import LocalStack
+from tiny_space import base_table
 from typer.testing import CliRunner
 
 from cluster.local.s3 import STORE_BUCKET, TRACKING_BUCKET, client
 from ss3d.cli.main import app
 
-SPACE = """
+SPACE = f"""
 [study]
 name = "served"
-[base]
-preset = "tiny"
-data.labeled_ratio = 0.5
-data.image_size = 32
-data.num_target_points = 64
-model.cnn_widths = [8, 16]
-model.width = 16
-model.stage_widths = [8, 8, 8]
-model.num_points = 32
-model.num_neighbors = 4
-pretrain.steps = 4
-pretrain.epochs = 1
-semi.steps = 4
-semi.epochs = 2
+{base_table((4, 1), (4, 2))}
 [sampler]
 name = "random"
 [parameters."semi.lr"]

@@ -4,31 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_space import EMA, base_table
 
-BASE = """
-[base]
-preset = "tiny"
-data.labeled_ratio = 0.5
-data.image_size = 32
-data.num_target_points = 64
-model.cnn_widths = [8, 16]
-model.width = 16
-model.stage_widths = [8, 8, 8]
-model.num_points = 32
-model.num_neighbors = 4
-pretrain.steps = 2
-pretrain.epochs = 2
-semi.steps = 4
-semi.epochs = 4
-"""
-
-EMA = """
-[parameters."semi.ema_decay"]
-type = "float"
-low = 0.5
-high = 0.99
-scale = "log1m"
-"""
+BASE = base_table((2, 2), (4, 4))
 
 
 @pytest.fixture

@@ -23,6 +23,13 @@ ss3d.errors.ServiceError: cannot write files: no space left on device
 """
 
 
+GONE = """Failure # 4 (occurred at 2026-01-01_00-03-00)
+The actor died unexpectedly before finishing this task.
+\tclass_name:
+\tactor_id: 0e
+"""
+
+
 def test_the_newest_of_the_deaths_counts() -> None:
     assert read_death(KILLED).is_killed
     assert read_death(KILLED).reason.startswith("The actor is dead because its worker process")
@@ -34,4 +41,7 @@ def test_the_newest_of_the_deaths_counts() -> None:
     told = "ss3d.study.notice.LeavingError: t00001 goes on elsewhere: it got SIGTERM"
     assert read_death(KILLED + RAISED.splitlines()[0] + "\n" + told) == Death(told, False, True)
     assert read_death(NODE.replace("terminated expectedly", "preempted: by spot")).is_told
+    assert read_death(GONE) == Death(
+        "The actor died unexpectedly before finishing this task.", is_killed=False
+    )
     assert read_death("") == Death("unknown", is_killed=False)

@@ -103,6 +103,28 @@ def test_a_session_goes_on_without_a_log_while_the_store_is_away(
     assert [line["message"] for line in read_lines(store, layout.session_log("x", 1))] == ["one"]
 
 
+def test_nothing_that_is_logged_ends_who_logs_it(store: AwayStore) -> None:
+    session = SessionLog(store, "x")
+    session.start()
+    logging.getLogger("other").warning("a file's name in Latin-1: \udce9")
+    session.close()
+    assert session.failure is None
+    lines = read_lines(store, layout.session_log("x", 1))
+    assert [line["message"] for line in lines] == ["a file's name in Latin-1: \udce9"]
+    unsuited = LogLines({})
+    args = ("half of the",)
+    unsuited.handle(logging.LogRecord("other", logging.INFO, "", 0, "%d files", args, None))
+    assert json.loads(unsuited.text())["message"] == "%d files ('half of the',)"
+
+
+def test_what_only_says_where_a_secret_is_may_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY_TOKEN_PATH", "/where/it/is")
+    monkeypatch.setenv("CANARY_TOKEN_PATHS", "not-quite-a-path")
+    lines = LogLines({})
+    lines.tell("/where/it/is not-quite-a-path")
+    assert json.loads(lines.text())["message"] == "/where/it/is ***"
+
+
 def test_the_newest_attempt_is_shown_or_the_one_that_is_asked_for(
     store: AwayStore, spec: TrialSpec
 ) -> None:

@@ -83,7 +83,7 @@ def test_shares_of_a_gpu_never_add_up_to_more_than_it(count: int, device_bytes: 
 @given(st.integers(1, 80 * GIB), st.integers(2 * GIB, 80 * GIB))
 def test_as_many_share_a_gpu_as_have_room_within_their_limits(peak: int, device: int) -> None:
     count = sharing_trials(peak, device)
-    fraction = memory_fraction(1 / count, device)
+    fraction = memory_fraction(rounded_share(count), device)
     assert count == 1 or (fraction is not None and fraction * device >= peak - 1)
 
 

@@ -70,11 +70,13 @@ def test_what_waits_for_the_store_stays_and_what_nobody_needs_goes(
 
 def test_only_data_that_no_study_refers_to_goes(store: MemoryStore, tmp_path: Path) -> None:
     names = [f"{letter * 24}-64" for letter in "abc"] + [f"{'b' * 24}-64.partial", "weights-64"]
+    names += [f"part-{'d' * 24}/{letter * 24}-64" for letter in "ab"]
     for name in names:
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "images.npy").write_bytes(os.urandom(10))
     with FileLock(tmp_path / f"{names[2]}.lock", thread_local=False):  # somebody decodes it
         gone = data_caches(tmp_path, store, remove=True)
-    assert [(item.name, item.num_bytes) for item in gone] == [(names[1], 10), (names[3], 10)]
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {names[0], *names[2::2]}
+    unused = {names[1], names[3], names[6]}
+    assert {(item.name, item.num_bytes) for item in gone} == {(name, 10) for name in unused}
+    assert {name for name in names if not (tmp_path / name).exists()} == unused
     assert data_caches(tmp_path / "none", store, remove=True) == []
