@@ -1,4 +1,4 @@
-"""Looking at studies: `ss3d studies`, `status`, `trials`, `show`, `why`."""
+"""Looking at studies: `ss3d studies`, `status`, `trials`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from ss3d.cli.inspection import (
     describe_trial,
     known_gains,
     open_configured,
-    show,
-    why,
 )
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
@@ -35,13 +33,16 @@ if TYPE_CHECKING:
     from ss3d.trial.objectives import Objectives
     from ss3d.trial.records import StudyRecord
 
-app = typer.Typer()
-
 StudyName = Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")]
 
 
 def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False) -> None:
-    """List all studies in the store."""
+    """List all studies in the store.
+
+    Examples:
+      ss3d studies
+      ss3d studies --store s3://bucket/ss3d --json
+    """
     from ss3d.trial.history import list_studies, load_study_record
 
     opened = open_configured(load_settings(home=home, store=store))
@@ -61,7 +62,11 @@ def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFla
 def status(
     study: StudyName, home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False
 ) -> None:
-    """Say how far a study is."""
+    """Say how far a study is.
+
+    Examples:
+      ss3d status quickstart
+    """
     opened, record = _load(study, home, store)
     value = _status(opened, record) | {"spool": _spool(opened, home)}
 
@@ -273,7 +278,3 @@ def _write_parquet(path: Path, columns: dict[str, list[Any]]) -> None:
             arrays[name] = pa.array([None if v is None else canonical_json(v) for v in values])
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(arrays), path)
-
-
-for command in (studies, status, trials, show, why):
-    app.command()(command)
