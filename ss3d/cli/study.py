@@ -49,6 +49,9 @@ def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFla
     values = [_status(opened, load_study_record(opened, name)) for name in list_studies(opened)]
 
     def say() -> None:
+        if not values:
+            console.print(f"no study in {opened.address}; `ss3d search` makes one", soft_wrap=True)
+            return
         table = Table("study", "state", "complete", "pruned", "failed", "running", "best", "time")
         for value in values:
             counts = [str(value["counts"][s]) for s in ("complete", "pruned", "failed", "running")]
