@@ -98,8 +98,7 @@ def joined(address: str) -> Iterator[None]:
 def _init(address: str, **options: Any) -> None:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     if port_of(address):
-        _check_answers(address)
-        check_token(address)
+        check_joinable(address)
     try:
         ray.init(address, log_to_driver=False, configure_logging=False, namespace="ss3d", **options)
     except Exception as error:  # of no closer type, when its processes take too long to start
@@ -112,25 +111,22 @@ def head_address() -> tuple[str, int]:
     return host_of(address), port_of(address)
 
 
-def _check_answers(address: str) -> None:
-    """Ask for a head, which may be starting.
+def check_joinable(address: str) -> None:
+    """Ask for a head, which may be starting, and try our token.
 
     Raises:
+        RefusedError: the head does not take it.
         ServiceError: nobody answers.
     """
     for _ in range(_TRIES):
         if answers((host_of(address), port_of(address))):
-            return
+            return _try_token(address)
         time.sleep(1)
     raise ServiceError(f"Ray at {address} does not answer; start its head, or give another address")
 
 
-def check_token(address: str) -> None:
-    """Ask a head with our token: Ray itself would be refused for 20 s, and not say why.
-
-    Raises:
-        RefusedError: the head does not take it.
-    """
+def _try_token(address: str) -> None:
+    """Ask a head for nothing: Ray itself would be refused for 20 s, and not say why."""
     channel: Any = init_grpc_channel(f"{host_of(address)}:{port_of(address)}")
     with channel:
         ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")

@@ -11,6 +11,9 @@ import grpc
 import pytest
 
 from ss3d.errors import RefusedError
+from ss3d.settings import Settings
+from ss3d.study.definition import Request
+from ss3d.study.driver import Watcher, search
 from ss3d.study.environment import prepare_environment
 
 
@@ -43,12 +46,14 @@ def served(door: Door) -> Iterator[str]:
 def test_a_wrong_token_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "f00d" * 16)
     prepare_environment(tmp_path)
-    from ss3d.study.session import check_token
+    from ss3d.study.session import check_joinable
 
     door = Door()
     with served(door) as address:
-        check_token(address)
+        check_joinable(address)
         door.knows_us = False
         with pytest.raises(RefusedError, match="refuses our token; set RAY_AUTH_TOKEN_PATH"):
-            check_token(address)
-    check_token(address)  # nobody is there any more, which is not told here
+            check_joinable(address)
+        settings = Settings(home=tmp_path, ray_address=address)
+        with pytest.raises(RefusedError, match="refuses our token"):  # before it reads anything
+            search(Request(space=tmp_path / "none.toml"), settings, None, Watcher())
