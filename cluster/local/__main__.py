@@ -83,7 +83,7 @@ def status(folder: FolderArgument, as_json: JsonFlag = False) -> None:
     value = [standing._asdict() for standing in standings]
     emit(value, as_json, lambda: console.print(table))
     if bad := [standing.service for standing in standings if standing.state != "works"]:
-        raise ServiceError(f"{', '.join(bad)} do not work; `cluster/local/up` starts what is down")
+        raise ServiceError(f"down: {', '.join(bad)}; `cluster/local/up {folder}` starts them")
 
 
 def run() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -52,7 +53,13 @@ def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFla
         if not values:
             console.print(f"no study in {opened.address}; `ss3d search` makes one", soft_wrap=True)
             return
-        table = Table("study", "state", "complete", "pruned", "failed", "running", "best", "time")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for name in ("study", "state"):
+            table.add_column(name, no_wrap=True)
+        for name in ("complete", "pruned", "failed", "running"):
+            table.add_column(name, justify="right")
+        for name in ("best", "time"):
+            table.add_column(name)
         for value in values:
             counts = [str(value["counts"][s]) for s in ("complete", "pruned", "failed", "running")]
             best = ", ".join(f"{b['trial']} {b['value']:.3f}" for b in value["best_by_stratum"])

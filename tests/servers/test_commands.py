@@ -15,6 +15,7 @@ from cluster.local.place import HOST, Place, free_ports, make_folder, open_place
 from cluster.local.ray import Head, Node
 from cluster.local.s3 import STORE_BUCKET, client
 from cluster.local.service import start
+from ss3d.cli.main import app as ss3d_app
 from ss3d.cli.main import run
 from ss3d.errors import ConfigError, RefusedError, ServiceError
 
@@ -64,6 +65,12 @@ def test_doctor_tells_whether_tracking_lets_us_in(
     assert reason in probes[0]["detail"]
     outcomes = {probe["probe"]: probe["outcome"] for probe in probes}
     assert outcomes == ({"login": "away"} if wrong else {"login": "ok", "versions": "ok"})
+
+
+def test_pages_of_a_server_are_named_and_none_is_started(stack_access: LocalStack) -> None:
+    outcome = CliRunner().invoke(ss3d_app, ["ui", "--json"])
+    tracking = stack_access.environment["SS3D_TRACKING"]
+    assert json.loads(outcome.stdout) == {"url": tracking, "tracking": tracking, "pid": None}
 
 
 def test_what_is_missing_is_told_with_how_to_get_it(
