@@ -23,7 +23,7 @@ FolderArgument = Annotated[Path, typer.Argument(help="Folder of the stack: data,
 def up(
     folder: FolderArgument,
     port: Annotated[
-        int, typer.Option(min=0, max=55000, help="First port of a new stack; 0 takes free ones.")
+        int, typer.Option(min=0, max=55000, help="First port of what is new; 0 takes free ones.")
     ] = 0,
     nodes: Annotated[
         int | None, typer.Option(min=0, max=64, help="Nodes of a Ray cluster; 0 ends it.")
@@ -38,7 +38,7 @@ def up(
     own. A stack keeps its nodes; another number adds some or takes the last ones away.
 
     What runs already stays as it is, so after a crash the same command repairs. Ends
-    with 4 if something is missing or does not start.
+    with 4 if something is missing or does not start, with 5 if a port is taken.
 
     Examples:
       cluster/local/up stack && source stack/env
@@ -83,7 +83,7 @@ def status(folder: FolderArgument, as_json: JsonFlag = False) -> None:
     value = [standing._asdict() for standing in standings]
     emit(value, as_json, lambda: console.print(table))
     if bad := [standing.service for standing in standings if standing.state != "works"]:
-        raise ServiceError(f"{', '.join(bad)} do not work; `cluster/local/up` starts what is down")
+        raise ServiceError(f"down: {', '.join(bad)}; `cluster/local/up {folder}` starts them")
 
 
 def run() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ss3d.errors import ConfigError, ServiceError
+from ss3d.errors import ConfigError, RefusedError, ServiceError
 
 if TYPE_CHECKING:
     from cluster.local.service import Service
@@ -69,7 +69,10 @@ def open_place(place: Place, services: Sequence[Service], first_port: int = 0) -
     Args:
         place: what is known of it.
         services: of the stack.
-        first_port: of those that have no ports yet; 0 takes free ones.
+        first_port: of those that have no ports yet, after the stack's others; 0 takes free ones.
+
+    Raises:
+        RefusedError: one of these ports is taken.
     """
     names = [name for service in services for name in service.passwords]
     passwords = {name: place.passwords.get(name) or secrets.token_hex(20) for name in names}
@@ -106,13 +109,29 @@ def free_ports(count: int) -> int:
             return first
 
 
+def check_free(first: int, count: int, advice: str) -> None:
+    """Check that nobody listens on some ports in a row.
+
+    Raises:
+        RefusedError: somebody does.
+    """
+    for port in range(first, first + count):
+        if not _is_free(port):
+            raise RefusedError(f"port {port} is taken by another program; {advice}")
+
+
 def _with_ports(
     known: Mapping[str, int], services: Iterable[Service], first: int
 ) -> dict[str, int]:
     ports = dict(known)
     new = [service for service in services if service.name not in ports]
     count = sum(service.num_ports for service in new)
-    first = first or (free_ports(count) if new else 0)
+    if first:
+        old = [ports[one.name] + one.num_ports for one in services if one.name in ports]
+        first = max([first, *old])
+        check_free(first, count, "take another --port, or none")
+    elif new:
+        first = free_ports(count)
     for service in new:
         ports[service.name] = first
         first += service.num_ports
@@ -121,6 +140,7 @@ def _with_ports(
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections take none
         try:
             probe.bind((HOST, port))
         except OSError:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import psutil
 
-from cluster.local.place import Place
+from cluster.local.place import Place, check_free
 from ss3d.errors import ServiceError
 
 _START_S = 180.0
@@ -74,11 +74,14 @@ def start(service: Service, place: Place) -> bool:
     """Start a service and wait until it works; return False if it runs already and works.
 
     Raises:
+        RefusedError: another program has one of its ports.
         ServiceError: it ends, or does not work in time.
     """
     is_new = not is_running(service, place)
     if is_new:
         stop(service, place)  # what its dead leader left holds the ports
+        port = place.ports.get(service.name, 0)
+        check_free(port, service.num_ports, f"{service.name} needs it: end that program first")
         folder = place.of(service.name)
         folder.mkdir(mode=0o700, exist_ok=True)
         how = service.launch(place)

@@ -55,7 +55,7 @@ def up(
     Raises:
         ConfigError: the folder is of something else.
         ServiceError: a service lacks something, or does not start.
-        RefusedError: somebody else starts or stops this stack.
+        RefusedError: somebody else starts or stops this stack, or a port is taken.
     """
     if lacking := "\n".join(f"{s.name}: {s.lacks()}" for s in SERVICES if s.lacks()):
         raise ServiceError(lacking)

@@ -59,7 +59,9 @@ def confirm(
     name: Annotated[
         str | None, typer.Option(help="Of the new study; default STUDY-confirm.")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted one.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted one.")
+    ] = False,
     slots: Annotated[
         int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
     ] = None,

@@ -29,7 +29,8 @@ def info(
 ) -> None:
     """Show what a data set holds.
 
-    Example: ss3d data info data/shapenet --sheet sheet.png
+    Examples:
+      ss3d data info data/shapenet --sheet sheet.png
     """
     dataset = open_prepared(data)
     if sheet is not None:
@@ -59,7 +60,8 @@ def view(
 ) -> None:
     """Write one view as a PNG, e.g. to predict from it.
 
-    Example: ss3d data view demo/data --split test -o chair.png
+    Examples:
+      ss3d data view demo/data --split test -o chair.png
     """
     from ss3d.data.images import without_alpha
 

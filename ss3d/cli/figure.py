@@ -34,7 +34,10 @@ def figure(
     ],
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE…", help="Train directory, STUDY/t00017, or a STUDY."),
+        typer.Argument(
+            metavar="SOURCE…",
+            help="Train directory or STUDY/t00017; for ratios and ablation a STUDY.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="fig.png, .pdf or .html.")],
     pick: Annotated[

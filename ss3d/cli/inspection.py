@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from ss3d.store.protocol import Store
     from ss3d.trial.records import TrialRecord
 
-"""Rule of what `ss3d stop` decided."""
-
 TrialPath = Annotated[str, typer.Argument(metavar="STUDY/TRIAL", help="E.g. quickstart/t00003.")]
 
 
 def show(
     trial: TrialPath, home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False
 ) -> None:
-    """Show one trial: parameters, gains, epochs, where it ran, and where it failed."""
+    """Show one trial: parameters, gains, epochs, where it ran, and where it failed.
+
+    Examples:
+      ss3d show quickstart/t00003
+    """
     from ss3d.report.gains_tables import gains_as_values
     from ss3d.trial.history import load_study_spec, load_trial_record
     from ss3d.trial.verdict import read_verdicts

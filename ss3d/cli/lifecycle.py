@@ -31,23 +31,32 @@ def ui(
 ) -> None:
     """Open MLflow's pages on the tracking store, also while a search runs; Ctrl-C ends them.
 
+    Where MLflow is a server already, only say which of its pages to open.
+
     Examples:
       ss3d ui
       ss3d ui quickstart --port 0
     """
+    from ss3d.tracking.connection import is_embedded, shown_address
     from ss3d.tracking.server import page_of, serve_pages
     from ss3d.trial.history import load_study_spec
 
     settings = load_settings(home=home, store=store)
     spec = None if study is None else load_study_spec(_store(settings), study)
+
+    def say(address: str, pid: int | None, more: str = "") -> None:
+        page = address if spec is None else page_of(settings, address, spec)
+        value = {"url": page, "tracking": shown_address(settings), "pid": pid}
+        emit(value, as_json, lambda: console.print(f"MLflow: {page}{more}", soft_wrap=True))
+
+    if not is_embedded(settings):
+        say(shown_address(settings), None)
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # so that the server ends with us
     if not as_json:
         console.print("starting MLflow …")
     with serve_pages(settings, port) as (address, process):
-        page = address if spec is None else page_of(settings, address, spec)
-        value = {"url": page, "tracking": settings.tracking_uri, "pid": process.pid}
-        text = f"MLflow: {page}   (Ctrl-C ends it)"
-        emit(value, as_json, lambda: console.print(text, soft_wrap=True))
+        say(address, process.pid, "   (Ctrl-C ends it)")
         process.wait()
 
 

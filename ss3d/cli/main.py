@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 
 import typer
 from rich.text import Text
@@ -21,6 +22,7 @@ from ss3d.cli import (
     gains,
     gc,
     importance,
+    inspection,
     lifecycle,
     logs,
     model,
@@ -43,49 +45,71 @@ from ss3d.cli.help_texts import let_flow
 from ss3d.cli.output import errors
 from ss3d.errors import ServiceError, Ss3dError
 
+_HELP = """Search, browse, promote and rerun SS3D trials.
+
+Examples:
+  ss3d data prepare procedural shapes
+  ss3d search search_spaces/quickstart.toml --data shapes
+  ss3d trials quickstart
+  ss3d promote quickstart --model shapes
+
+Exit codes: 2 usage or configuration, 3 bad data, 4 a service is away, 5 refused, 6 done with a bad
+outcome, 130 interrupted.
+"""
+_PANELS: dict[str, Sequence[Callable[..., None]]] = {
+    "Search": (
+        search.search,
+        validate.validate,
+        enqueue.enqueue,
+        stop.stop,
+        logs.logs,
+        confirm.confirm,
+        simulate.simulate,
+    ),
+    "Browse": (
+        study.studies,
+        study.status,
+        study.trials,
+        inspection.show,
+        inspection.why,
+        gains.gains,
+        importance.importance,
+        compare.compare,
+        cost.cost,
+        figure.figure,
+        report.report,
+        lifecycle.ui,
+    ),
+    "Promote and rerun": (
+        promotion.promote,
+        registry.rollback,
+        registry.registry,
+        rerun.rerun,
+        evaluate.evaluate,
+        predict.predict,
+    ),
+    "Data and single trials": (trial.train, trial.config),
+    "Store and servers": (doctor.doctor, lifecycle.sync, gc.gc, removal.delete),
+}
+"""What a user looks for together, in the order of a study's life."""
+_GROUPS = {
+    "Promote and rerun": {"model": model},
+    "Data and single trials": {"data": data, "weights": weights},
+    "Store and servers": {"pretrains": pretrains, "cluster": cluster, "bench": bench},
+}
+
 app = typer.Typer(
     name="ss3d",
-    help="Search, browse, promote and rerun SS3D trials.",
+    help=_HELP,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.add_typer(bench.app, name="bench")
-app.add_typer(cluster.app, name="cluster")
-app.add_typer(data.app, name="data")
-app.add_typer(model.app, name="model")
-app.add_typer(pretrains.app, name="pretrains")
-app.add_typer(search.app)
-app.add_typer(study.app)
-app.add_typer(weights.app, name="weights")
-for command in (
-    trial.train,
-    trial.config,
-    validate.validate,
-    evaluate.evaluate,
-    figure.figure,
-    gains.gains,
-    cost.cost,
-    compare.compare,
-    confirm.confirm,
-    importance.importance,
-    report.report,
-    simulate.simulate,
-    removal.delete,
-    enqueue.enqueue,
-    stop.stop,
-    logs.logs,
-    rerun.rerun,
-    promotion.promote,
-    registry.rollback,
-    registry.registry,
-    predict.predict,
-    lifecycle.ui,
-    lifecycle.sync,
-    doctor.doctor,
-    gc.gc,
-):
-    app.command()(command)
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+    for name, group in _GROUPS.get(panel, {}).items():
+        app.add_typer(group.app, name=name, rich_help_panel=panel)
 let_flow(app)
 
 

@@ -65,7 +65,8 @@ def shapenet(
     unpacked. What is wanted of a compressed tar is copied to a temporary file (in TMPDIR) in one
     pass. Without --split the models of each category are sorted by name and cut 70/10/20.
 
-    Example: ss3d data prepare shapenet ShapeNetRendering.tgz ShapeNetV1PointCloud.zip data/shapenet
+    Examples:
+      ss3d data prepare shapenet images.tgz clouds.zip data/shapenet
     """
     from ss3d.data.shapenet import ShapeNetSource, prepare_shapenet
 
@@ -94,7 +95,8 @@ def procedural(
 ) -> None:
     """Make a data set out of nothing: parametric chairs, cars, lamps and five more categories.
 
-    Example: ss3d data prepare procedural data/demo --models 96 --seed 0
+    Examples:
+      ss3d data prepare procedural data/demo --models 96 --seed 0
     """
     from ss3d.data.items import Shape
     from ss3d.data.procedural import NUM_POINTS, prepare_procedural
@@ -135,7 +137,8 @@ def meshes(
     A catalogue of Sweet Home 3D (.sh3f; y is up) is such an archive, and one category; the README
     has a recipe that takes the categories from the catalogue.
 
-    Example: ss3d data prepare meshes furniture data/furniture --categories office
+    Examples:
+      ss3d data prepare meshes furniture data/furniture --categories office
     """
     from ss3d.data.meshes import MeshSource, prepare_meshes
 
@@ -179,7 +182,8 @@ def pix3d(
     images, all those of some training models. The object's square is cut out, its side 1.2 times
     the longer side of the box; the mask is kept as alpha and used if `data.use_mask` is true.
 
-    Example: ss3d data prepare pix3d pix3d data/pix3d --skip-bad
+    Examples:
+      ss3d data prepare pix3d pix3d data/pix3d --skip-bad
     """
     from ss3d.data.pix3d import Pix3dSource, prepare_pix3d
 
@@ -212,7 +216,8 @@ def pairs(
     padded to a square. Lines of one model go to one split; without a split column the models of
     each category are sorted by name and cut 70/10/20.
 
-    Example: ss3d data prepare pairs photos/list.csv data/photos
+    Examples:
+      ss3d data prepare pairs photos/list.csv data/photos
     """
     from ss3d.data.pairs import PairsSource, prepare_pairs
 

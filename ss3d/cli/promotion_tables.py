@@ -33,6 +33,9 @@ def say_proposal(proposal: Proposal) -> None:
         else:
             console.print(_challenge_table(found, title))
             console.print("+ better, - worse, = not distinguishable, model by model", style="dim")
+            if found.gain.verdict == "worse" and not proposal.answers:
+                text = "note: worse than the champion, and no gate asks; see --gates"
+                errors.print(Text(text, style="yellow"), soft_wrap=True)
     if proposal.answers:
         console.print(_gates_table(proposal.answers))
 

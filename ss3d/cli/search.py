@@ -21,13 +21,10 @@ if TYPE_CHECKING:
     from ss3d.study.exporter import Metrics
     from ss3d.study.live import Snapshot
 
-app = typer.Typer()
-
 _LEAVING_S = 3.0
 """How long an interrupted search still writes to MLflow; `ss3d sync` writes the rest."""
 
 
-@app.command()
 def search(
     space: Annotated[
         Path | None, typer.Argument(help="Search space; not needed to resume.")
@@ -43,7 +40,9 @@ def search(
         list[str] | None,
         typer.Option(metavar="STUDY", help="Learn from its trials as well; may be repeated."),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the study if there is one.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the study if there is one.")
+    ] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
     submit: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""Looking at studies: `ss3d studies`, `status`, `trials`, `show`, `why`."""
+"""Looking at studies: `ss3d studies`, `status`, `trials`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -16,8 +17,6 @@ from ss3d.cli.inspection import (
     describe_trial,
     known_gains,
     open_configured,
-    show,
-    why,
 )
 from ss3d.cli.opening import HomeOption, StoreOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
@@ -35,20 +34,32 @@ if TYPE_CHECKING:
     from ss3d.trial.objectives import Objectives
     from ss3d.trial.records import StudyRecord
 
-app = typer.Typer()
-
 StudyName = Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")]
 
 
 def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False) -> None:
-    """List all studies in the store."""
+    """List all studies in the store.
+
+    Examples:
+      ss3d studies
+      ss3d studies --store s3://bucket/ss3d --json
+    """
     from ss3d.trial.history import list_studies, load_study_record
 
     opened = open_configured(load_settings(home=home, store=store))
     values = [_status(opened, load_study_record(opened, name)) for name in list_studies(opened)]
 
     def say() -> None:
-        table = Table("study", "state", "complete", "pruned", "failed", "running", "best", "time")
+        if not values:
+            console.print(f"no study in {opened.address}; `ss3d search` makes one", soft_wrap=True)
+            return
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for name in ("study", "state"):
+            table.add_column(name, no_wrap=True)
+        for name in ("complete", "pruned", "failed", "running"):
+            table.add_column(name, justify="right")
+        for name in ("best", "time"):
+            table.add_column(name)
         for value in values:
             counts = [str(value["counts"][s]) for s in ("complete", "pruned", "failed", "running")]
             best = ", ".join(f"{b['trial']} {b['value']:.3f}" for b in value["best_by_stratum"])
@@ -61,7 +72,11 @@ def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFla
 def status(
     study: StudyName, home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False
 ) -> None:
-    """Say how far a study is."""
+    """Say how far a study is.
+
+    Examples:
+      ss3d status quickstart
+    """
     opened, record = _load(study, home, store)
     value = _status(opened, record) | {"spool": _spool(opened, home)}
 
@@ -273,7 +288,3 @@ def _write_parquet(path: Path, columns: dict[str, list[Any]]) -> None:
             arrays[name] = pa.array([None if v is None else canonical_json(v) for v in values])
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(arrays), path)
-
-
-for command in (studies, status, trials, show, why):
-    app.command()(command)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import track
-from rich.table import Table
 from rich.text import Text
 
 from ss3d.cli.opening import (
@@ -23,6 +22,7 @@ from ss3d.cli.opening import (
     pick_device,
 )
 from ss3d.cli.output import JsonFlag, console, emit, errors
+from ss3d.cli.validate_tables import say_prediction, say_space
 from ss3d.errors import ConfigError
 from ss3d.settings import load_settings
 from ss3d.store.layout import SHARED_KINDS
@@ -214,67 +214,10 @@ def _devices(space: Space) -> float:
 
 
 def _say(space: Space, value: Mapping[str, Any], prediction: Prediction | None) -> None:
-    has_when = ["when"] if space.has_conditions else []
-    title = f"{space.name}: {value['trials']} trials"
-    table = Table("parameter", "range", *has_when, title=title)
-    for parameter in space.parameters:
-        conditions = [
-            f"{path} = {' or '.join(map(str, values))}" for path, values in parameter.when.items()
-        ]
-        when = [" and ".join(conditions)] if has_when else []
-        table.add_row(parameter.path, str(parameter.range), *when)
-    console.print(table)
-    for kind in SHARED_KINDS:
-        for path in value[f"{kind}s_unbounded_by"]:
-            text = f"{path} enters the key of a {kind}: every trial needs its own"
-            console.print(Text(f"warning: {text}", style="yellow"))
-    if len(space.strata) > 1:
-        console.print(f"strata: {len(space.strata)}")
-    for kind in SHARED_KINDS:
-        count, planned = value[f"{kind}s"], value["planned"][f"{kind}s"]
-        if count != 0:
-            most = "one per trial" if count is None else f"at most {count}"
-            console.print(f"{kind}s: {most}; about {planned} in {value['trials']} trials")
+    say_space(space, value)
     if prediction is not None:
-        _say_prediction(space, prediction)
+        hours = _devices(space) * prediction.spent_s / _HOUR_S
+        say_prediction(prediction, f"{'GPU' if space.resources.gpus else 'CPU'}-hours {hours:.2g}")
         from ss3d.study.suggestion import Suggestion
 
         console.print(Text(str(Suggestion(**value["suggestion"]))), soft_wrap=True)
-
-
-def _say_prediction(space: Space, prediction: Prediction) -> None:
-    from rich.box import SIMPLE_HEAD
-
-    from ss3d.report.leaderboard import duration
-    from ss3d.report.predicted import size
-
-    alone_s = prediction.alone_s + prediction.semi_s + prediction.control_s
-    unstopped_s = prediction.spent_s + prediction.unstopped_s - prediction.semi_s
-    plain_s = alone_s + prediction.unstopped_s - prediction.semi_s
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"predicted on {prediction.device}", no_wrap=True)
-    table.add_column("training time", justify="right", no_wrap=True)
-    for name, seconds in (
-        (f"pretraining ({prediction.pretrains})", prediction.pretrain_s),
-        (f"teacher-student ({prediction.trials})", prediction.semi_s),
-        (f"controls ({prediction.controls})", prediction.control_s),
-        ("all", prediction.spent_s),
-        ("without sharing", alone_s),
-        ("without stopping", unstopped_s),
-        ("without both", plain_s),
-    ):
-        table.add_row(name, duration(seconds), style="bold" if name == "all" else None)
-    console.print(table)
-    unit = "GPU" if space.resources.gpus else "CPU"
-    hours = _devices(space) * prediction.spent_s / _HOUR_S
-    for line in (
-        f"{unit}-hours {hours:.2g} · {duration(prediction.wall_s)} with {prediction.slots} at once "
-        f"· {plain_s / prediction.spent_s:.1f} × less than without sharing and stopping",
-        f"disk {size(prediction.total_bytes)}: {size(prediction.trial_bytes)} per trial, "
-        f"{size(prediction.pretrain_bytes)} per pretraining, {size(prediction.control_bytes)} per "
-        "control",
-        f"measured {prediction.kinds_measured} of {prediction.kinds} kinds of configurations; "
-        "taken for granted: full pretraining without patience, rungs that stop the share they aim "
-        "at, trials that do not slow each other down",
-    ):
-        console.print(line, highlight=False, soft_wrap=True)

@@ -24,7 +24,7 @@ from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.study.claims import Claims
 from ss3d.study.definition import Request, Study, define_study, extend_budget
-from ss3d.study.environment import check_closed, prepare_environment
+from ss3d.study.environment import check_closed, port_of, prepare_environment
 from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Place
 from ss3d.study.journal import Journal
@@ -99,10 +99,12 @@ def search(
 
     Raises:
         ConfigError: the space or the request is not valid.
-        RefusedError: the name is taken, another driver runs this study, or Ray asks for no token.
+        RefusedError: the name is taken, another driver runs this study, Ray asks for no token, or
+            not for ours.
+        ServiceError: store or cluster are away.
         KeyboardInterrupt: SIGINT or SIGTERM; everything can be resumed.
     """
-    check_closed(settings.ray_address)
+    _check_cluster(settings)
     store = open_store(settings.store_address)
     study = define_study(store, request, is_local=not settings.ray_address)
     key, began = layout.study(study.name, "driver.lease"), store.now()
@@ -122,6 +124,16 @@ def search(
             if lost.is_set():
                 raise RefusedError(f"study {study.name} was taken over by another driver") from None
             raise
+
+
+def _check_cluster(settings: Settings) -> None:
+    """Check that Ray can be joined, and is closed to others, before a study takes its name."""
+    check_closed(settings.ray_address)
+    if port_of(settings.ray_address):
+        prepare_environment(settings.home, settings.ray_address)
+        from ss3d.study.session import check_joinable  # Ray reads the environment at its import
+
+        check_joinable(settings.ray_address)
 
 
 class _Session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import logging
 import os
 import shlex
 import shutil
@@ -72,6 +73,7 @@ class JobServer:
             raise ServiceError(f"no job server answers at {url}: {error}") from error
         from ray.job_submission import JobSubmissionClient  # Ray reads the environment at import
 
+        logging.getLogger("ray").setLevel(logging.WARNING)  # how it sends and closes says nothing
         with _asking(url):
             self._client = JobSubmissionClient(url)
 

@@ -16,6 +16,7 @@ from ss3d.study.environment import (
     TOKEN_ADVICE,
     host_of,
     is_loopback,
+    port_of,
     token_file,
     token_place,
     why_open,
@@ -38,20 +39,17 @@ _CLOSED = {
 """What must not be set otherwise; it is by default, in every process of ours."""
 
 
-def examine_security(
-    settings: Settings, environment: Mapping[str, str], dashboard_port: int = _DASHBOARD_PORT
-) -> Iterator[Finding]:
+def examine_security(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Yield a finding per door.
 
     Args:
         settings: the addresses that are used.
         environment: of the process that would search.
-        dashboard_port: of Ray.
     """
     yield _token(settings, environment)
     yield _token_file(settings, environment)
     if settings.ray_address:
-        yield _dashboard(settings.ray_address, environment, dashboard_port)
+        yield _dashboard(settings.ray_address, environment)
         yield _ray_tls(settings.ray_address, environment)
     for name, address in _servers(settings, environment).items():
         yield _server_tls(name, address)
@@ -86,10 +84,12 @@ def _token_file(settings: Settings, environment: Mapping[str, str]) -> Finding:
     return Finding("token file", "ok", f"{place}: nobody else may read it", "")
 
 
-def _dashboard(address: str, environment: Mapping[str, str], port: int) -> Finding:
+def _dashboard(address: str, environment: Mapping[str, str]) -> Finding:
     """Ask for the cluster's jobs without a token, as somebody else in the network would."""
     known = environment.get("RAY_ADDRESS", "auto") if address == "auto" else address
-    host = socket.gethostname() if known == "auto" else host_of(known)
+    host, port = socket.gethostname() if known == "auto" else host_of(known), _DASHBOARD_PORT
+    if told := environment.get("RAY_API_SERVER_ADDRESS"):
+        host, port = host_of(told), port_of(told) or port
     connection = HTTPConnection(host, port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", "/api/jobs/")
@@ -135,8 +135,10 @@ def _servers(settings: Settings, environment: Mapping[str, str]) -> dict[str, st
 
 def _server_tls(name: str, address: str) -> Finding:
     host = host_of(address)
-    if address.startswith("https://") or is_loopback(address, {}):
-        return Finding(name, "ok", f"{host} is encrypted or on this machine", "")
+    if address.startswith("https://"):
+        return Finding(name, "ok", f"{host} is reached by https://", "")
+    if is_loopback(address, {}):
+        return Finding(name, "ok", f"{host} is on this machine", "")
     advice = f"use https://, or a tunnel: ssh -L PORT:{host}:PORT"
     return Finding(name, "warn", f"passwords and data travel in clear text to {host}", advice)
 

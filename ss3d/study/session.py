@@ -14,14 +14,16 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import grpc
 import ray
 from ray import tune
+from ray._private.grpc_utils import init_grpc_channel
 from ray.tune.execution import class_cache
 
-from ss3d.errors import ServiceError
+from ss3d.errors import RefusedError, ServiceError
 from ss3d.settings import Settings
 from ss3d.study.board import Board
-from ss3d.study.environment import host_of, port_of
+from ss3d.study.environment import TOKEN_ADVICE, host_of, port_of
 from ss3d.study.job import Place
 from ss3d.study.machine import check_fits, offered_cpus, slots_on
 from ss3d.study.ray_watch import answers
@@ -31,6 +33,7 @@ from ss3d.study.trainable import JobTrainable
 
 _TRIES = 5
 """Times that a head is asked before Ray is, which would wait for many minutes."""
+_ASK_S = 5.0
 _OBJECT_STORE_BYTES = 100_000_000  # results are a few kB; Ray would take a third of the memory
 
 
@@ -45,6 +48,7 @@ def ray_session(settings: Settings, resources: Resources, slots: int | None) -> 
 
     Raises:
         ConfigError: not even one job fits.
+        RefusedError: the cluster does not take our token.
         ServiceError: Ray does not start, or the cluster does not answer.
         KeyboardInterrupt: SIGTERM came while Ray started.
     """
@@ -81,6 +85,7 @@ def joined(address: str) -> Iterator[None]:
         address: of the cluster.
 
     Raises:
+        RefusedError: it does not take our token.
         ServiceError: it does not answer.
     """
     try:
@@ -93,7 +98,7 @@ def joined(address: str) -> Iterator[None]:
 def _init(address: str, **options: Any) -> None:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     if port_of(address):
-        _check_answers(address)
+        check_joinable(address)
     try:
         ray.init(address, log_to_driver=False, configure_logging=False, namespace="ss3d", **options)
     except Exception as error:  # of no closer type, when its processes take too long to start
@@ -106,17 +111,30 @@ def head_address() -> tuple[str, int]:
     return host_of(address), port_of(address)
 
 
-def _check_answers(address: str) -> None:
-    """Ask for a head, which may be starting.
+def check_joinable(address: str) -> None:
+    """Ask for a head, which may be starting, and try our token.
 
     Raises:
+        RefusedError: the head does not take it.
         ServiceError: nobody answers.
     """
     for _ in range(_TRIES):
         if answers((host_of(address), port_of(address))):
-            return
+            return _try_token(address)
         time.sleep(1)
     raise ServiceError(f"Ray at {address} does not answer; start its head, or give another address")
+
+
+def _try_token(address: str) -> None:
+    """Ask a head for nothing: Ray itself would be refused for 20 s, and not say why."""
+    channel: Any = init_grpc_channel(f"{host_of(address)}:{port_of(address)}")
+    with channel:
+        ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")
+        try:
+            ask(b"", timeout=_ASK_S)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                raise RefusedError(f"Ray at {address} refuses our token; {TOKEN_ADVICE}") from error
 
 
 def run_jobs(

@@ -216,10 +216,10 @@ def _read_tables(file: TomlFile) -> Tables:
         if has_variants or (table == "objective" and is_one):
             keys = keys[1:]  # without the variant's name, or the place of the only objective
         location = (table, *keys)
-        raise file.error(location, _explain(fault)) from error
+        raise file.error(location, explain(fault)) from error
 
 
-def _explain(fault: Any) -> str:
+def explain(fault: Any) -> str:
     """Return a fault of pydantic as got and expected."""
     match fault["type"]:
         case "extra_forbidden":

@@ -45,7 +45,9 @@ class TomlFile:
         """
         try:
             return cls(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
             raise ConfigError(f"{path}: cannot be read: {error}") from error
 
     def error(self, location: Location, message: str) -> ConfigError:

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ss3d.errors import ConfigError
 from ss3d.study.soundness import check_pruner
-from ss3d.study.space import Space, load_space
+from ss3d.study.space import Space, explain, load_space
 from ss3d.study.tables import Pruner, Sampler, Table
 from ss3d.study.toml_lines import TomlFile
 
@@ -82,8 +82,5 @@ def _read(adapter: TypeAdapter[_T], option: str, text: str, own: Table) -> _T:
         raise ConfigError(message) from error
     except ValidationError as error:
         fault = error.errors()[0]
-        if fault["type"] == "union_tag_invalid":
-            message = f"expected one of {fault['ctx']['expected_tags']}"
-        else:
-            message = f"{'.'.join(str(part) for part in fault['loc'][1:])}: {fault['msg']}"
-        raise ConfigError(f"{option}: got {text!r}, {message}") from error
+        path = "".join(f"{part}: " for part in fault["loc"][1:])
+        raise ConfigError(f"{option}: {text}: {path}{explain(fault)}") from error

@@ -58,12 +58,13 @@ def cluster(local_stack: LocalStack) -> Iterator[LocalStack]:
 
 def test_ray_answers_nobody_without_the_token(cluster: LocalStack) -> None:
     ports = cluster.place.ports
-    doors = {
-        ports["ray"]: "NodeInfoGcsService/GetAllNodeInfo",
-        ports["ray"] + 1: "RayletDriver/ClusterInfo",
-        ports["ray-1"]: "NodeManagerService/GetNodeStats",
-    }
-    for port, method in doors.items():
+    doors = (
+        (ports["ray"], "NodeInfoGcsService/GetAllNodeInfo"),
+        (ports["ray"], "NodeInfoGcsService/CheckAlive"),  # where searches try their token
+        (ports["ray"] + 1, "RayletDriver/ClusterInfo"),
+        (ports["ray-1"], "NodeManagerService/GetNodeStats"),
+    )
+    for port, method in doors:
         own = cluster.place.passwords["ray"]
         is_refused = [
             ask(port, method, token) == StatusCode.UNAUTHENTICATED for token in (own, "", "wrong")

@@ -78,3 +78,9 @@ def test_a_trial_from_training_to_evaluation(data_folder, monkeypatch, capsys, t
     code, _, err = call(monkeypatch, capsys, *train, "--resume")
     assert code == 3
     assert "student.safetensors is damaged: sha256" in err
+
+
+def test_without_a_study_a_list_says_where_it_looked(monkeypatch, capsys):
+    code, out, _ = call(monkeypatch, capsys, "studies", "--home", "home")
+    assert code == 0
+    assert " ".join(out.split()).endswith("home/store; `ss3d search` makes one")

@@ -23,7 +23,7 @@ def test_validate_counts_pretrainings_and_strata() -> None:
 def test_a_missing_space_is_a_config_error() -> None:
     result = CliRunner().invoke(app, ["validate", "nowhere.toml"])
     assert isinstance(result.exception, ConfigError)
-    assert str(result.exception).startswith("nowhere.toml: cannot be read")
+    assert str(result.exception).startswith("nowhere.toml: cannot be read: No such file")
 
 
 @pytest.mark.parametrize("command", [["status"], ["trials"]])

@@ -14,6 +14,8 @@ from typing import Any
 import click
 import pytest
 import typer
+from botocore import xform_name
+from botocore.session import get_session
 from cluster_documents import CLUSTER, load, texts
 
 DOCUMENTS = [load(path) for path in (*CLUSTER.glob("*.yaml"), *CLUSTER.glob("kuberay/*.yaml"))]
@@ -77,6 +79,22 @@ def test_mlflow_takes_them() -> None:
     from mlflow.cli import cli
 
     assert [check(cli, words) for words in commands("mlflow")] == ["server"]
+
+
+def test_aws_takes_them() -> None:
+    session = get_session()
+    called = []
+    for service, operation, *rest in commands("aws"):
+        model = session.get_service_model(service)
+        names = {xform_name(name, "-"): name for name in model.operation_names}
+        shape = model.operation_model(names[operation]).input_shape
+        assert shape is not None
+        options = {word[2:] for word in rest if word.startswith("--")}
+        members = {xform_name(name, "-") for name in shape.members}
+        assert options - members <= {"region", "query", "output"}, operation
+        assert {xform_name(name, "-") for name in shape.required_members} <= options, operation
+        called.append(operation)
+    assert {"create-role", "put-role-policy", "get-parameter"} <= set(called)
 
 
 def test_weed_takes_them() -> None:

@@ -1,6 +1,7 @@
 """What a user does with the stack, and what ss3d says when a server is not as it should be."""
 
 import json
+import socket
 import sys
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from typer.testing import CliRunner
 
 import cluster.local.postgres
 from cluster.local.__main__ import app as stack_app
-from cluster.local.place import Place, make_folder, open_place
+from cluster.local.place import HOST, Place, free_ports, make_folder, open_place
+from cluster.local.ray import Head, Node
 from cluster.local.s3 import STORE_BUCKET, client
+from cluster.local.service import start
+from ss3d.cli.main import app as ss3d_app
 from ss3d.cli.main import run
-from ss3d.errors import ConfigError, ServiceError
+from ss3d.errors import ConfigError, RefusedError, ServiceError
 
 
 def test_a_server_that_was_killed_comes_back_with_its_data(local_stack: LocalStack) -> None:
@@ -63,6 +67,12 @@ def test_doctor_tells_whether_tracking_lets_us_in(
     assert outcomes == ({"login": "away"} if wrong else {"login": "ok", "versions": "ok"})
 
 
+def test_pages_of_a_server_are_named_and_none_is_started(stack_access: LocalStack) -> None:
+    outcome = CliRunner().invoke(ss3d_app, ["ui", "--json"])
+    tracking = stack_access.environment["SS3D_TRACKING"]
+    assert json.loads(outcome.stdout) == {"url": tracking, "tracking": tracking, "pid": None}
+
+
 def test_what_is_missing_is_told_with_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,3 +90,21 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(stack_app, ["up", str(tmp_path)])
     assert isinstance(outcome.exception, ConfigError)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(RefusedError, match=f"port {port} is taken"):
+            open_place(Place(make_folder(tmp_path / "new"), {}, {}), (Head(),), port - 2)
+        assert not (tmp_path / "new" / "stack.json").exists(), "another --port can be tried"
+        place = Place(make_folder(tmp_path / "old"), {"ray": port}, {})
+        with pytest.raises(RefusedError, match=f"port {port} is taken .* ray needs it"):
+            start(Head(), place)
+
+
+def test_what_joins_a_stack_gets_the_ports_after_it(tmp_path: Path) -> None:
+    first = free_ports(7)
+    place = open_place(Place(make_folder(tmp_path / "stack"), {}, {}), (Head(),), first)
+    grown = open_place(place, (Head(), Node(1), Node(2)), first)
+    assert grown.ports == {"ray": first, "ray-1": first + 3, "ray-2": first + 4}

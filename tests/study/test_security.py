@@ -42,7 +42,8 @@ def token(tmp_path: Path) -> Path:
 
 
 def find(name: str, settings: Settings, environment: dict[str, str], port: int = NOBODY) -> Finding:
-    found = examine_security(settings, environment, port)
+    dashboard = {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{port}"}
+    found = examine_security(settings, environment | dashboard)
     finding = next(finding for finding in found if finding.probe == name)
     assert (finding.outcome == "ok") == (not finding.advice)
     return finding

@@ -89,6 +89,17 @@ def test_a_closed_gate_writes_nothing_unless_it_is_forced_with_a_reason(
     assert tags["ss3d.gates"] == "1 of 2 open"
 
 
+def test_a_candidate_that_is_worse_and_asked_by_no_gate_is_noted(
+    settings: Settings, put_trial: Callable, gates: Path
+) -> None:
+    for number, value in enumerate((10.5, 11.0)):
+        put_trial(make_trial(number, "complete", value=value + 1), cd_l1=value)
+    run(settings, "promote", "demo/t00000", "--model", "chairs")
+    worse = ("promote", "demo/t00001", "--model", "chairs", "--dry-run")
+    assert "worse than the champion" in invoke(settings, *worse).stderr
+    assert "worse than the champion" not in invoke(settings, *worse, "--gates", gates).stderr
+
+
 def test_who_was_champion_when_and_why(
     settings: Settings, store: DirectoryStore, put_trial: Callable
 ) -> None:

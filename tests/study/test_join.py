@@ -1,0 +1,59 @@
+"""A head that does not take our token is told apart from one that is away, before Ray tries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from ss3d.errors import RefusedError
+from ss3d.settings import Settings
+from ss3d.study.definition import Request
+from ss3d.study.driver import Watcher, search
+from ss3d.study.environment import prepare_environment
+
+
+class Door(grpc.GenericRpcHandler):
+    """Answers as Ray's head does: nothing to who has another token."""
+
+    def __init__(self) -> None:
+        self.knows_us = True
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        def answer(_: bytes, context: grpc.ServicerContext) -> bytes:
+            if not self.knows_us:
+                context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@contextmanager
+def served(door: Door) -> Iterator[str]:
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[door])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_wrong_token_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f00d" * 16)
+    prepare_environment(tmp_path)
+    from ss3d.study.session import check_joinable
+
+    door = Door()
+    with served(door) as address:
+        check_joinable(address)
+        door.knows_us = False
+        with pytest.raises(RefusedError, match="refuses our token; set RAY_AUTH_TOKEN_PATH"):
+            check_joinable(address)
+        settings = Settings(home=tmp_path, ray_address=address)
+        with pytest.raises(RefusedError, match="refuses our token"):  # before it reads anything
+            search(Request(space=tmp_path / "none.toml"), settings, None, Watcher())
