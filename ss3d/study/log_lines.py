@@ -53,10 +53,9 @@ class LogLines(logging.Handler):
             **facts,
             "message": message,
         }
-        text = json.dumps(line, default=str, ensure_ascii=False)
+        text = self._hide(json.dumps(line, default=str, ensure_ascii=False))
         # Half a character, as of a file's name in another encoding, is escaped: no file takes it.
-        text = text.encode(errors="backslashreplace").decode()
-        self._lines.append(self._hide(text))
+        self._lines.append(text.encode(errors="backslashreplace").decode())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take what somebody logged; where nobody else prints it, it is printed as ever."""
