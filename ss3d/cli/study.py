@@ -57,8 +57,8 @@ def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFla
             table.add_column(name, no_wrap=True)
         for name in ("complete", "pruned", "failed", "running"):
             table.add_column(name, justify="right")
-        for name in ("best", "time"):
-            table.add_column(name)
+        table.add_column("best")
+        table.add_column("time", no_wrap=True)
         for value in values:
             counts = [str(value["counts"][s]) for s in ("complete", "pruned", "failed", "running")]
             best = ", ".join(f"{b['trial']} {b['value']:.3f}" for b in value["best_by_stratum"])
