@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ss3d.cli.opening import HomeOption, StoreOption
-from ss3d.cli.options import parse_assignments
+from ss3d.cli.options import StratumOption, parse_assignments
 from ss3d.cli.output import JsonFlag, console, emit
 from ss3d.errors import ConfigError
 from ss3d.settings import load_settings
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 def compare(
     first: Annotated[str, typer.Argument(help="Name of a study.")],
     second: Annotated[str, typer.Argument(help="Name of the study to hold against it.")],
-    where: Annotated[
-        list[str] | None,
-        typer.Option("--where", metavar="PATH=VALUE", help="Which stratum; may be repeated."),
-    ] = None,
+    where: StratumOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Picture: compare.png or .pdf.")
     ] = None,

@@ -13,7 +13,13 @@ import typer
 from rich.text import Text
 
 from ss3d.cli.opening import DATA, HomeOption, StoreOption, open_prepared
-from ss3d.cli.options import parse_assignments
+from ss3d.cli.options import (
+    AddressOption,
+    SlotsOption,
+    StudyArgument,
+    WhereOption,
+    parse_assignments,
+)
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.cli.search import check_outcome, run_shown
 from ss3d.config import canonical_json
@@ -45,31 +51,26 @@ class _Asked:
 
 
 def confirm(
-    study: Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")],
+    study: StudyArgument,
     top: Annotated[
         int | None, typer.Option(min=1, help=f"Trials of each stratum; default {_TOP}.")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=2, max=100, help=f"Of each trial; default {_SEEDS}.")
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option("--where", metavar="PATH=VALUE", help="Only such trials; may be repeated."),
-    ] = None,
+    where: WhereOption = None,
     name: Annotated[
         str | None, typer.Option(help="Of the new study; default STUDY-confirm.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted one.")
     ] = False,
-    slots: Annotated[
-        int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
-    ] = None,
+    slots: SlotsOption = None,
     data: Annotated[str | None, typer.Option(help=f"{DATA} Default: the study's.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Picture: confirm.png, .pdf or .svg.")
     ] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
+    address: AddressOption = None,
     home: HomeOption = None,
     store: StoreOption = None,
     as_json: JsonFlag = False,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.options import StudyArgument
 from ss3d.cli.output import JsonFlag, console, emit
 from ss3d.settings import load_settings
 from ss3d.store import layout
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def cost(
-    study: Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")],
+    study: StudyArgument,
     home: HomeOption = None,
     store: StoreOption = None,
     as_json: JsonFlag = False,

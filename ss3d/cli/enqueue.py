@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from ss3d.cli.inspection import open_configured
 from ss3d.cli.opening import HomeOption, StoreOption
-from ss3d.cli.options import SetOption, parse_assignments
+from ss3d.cli.options import SetOption, StudyArgument, parse_assignments
 from ss3d.cli.output import JsonFlag, console, emit
-from ss3d.cli.study import StudyName
 from ss3d.settings import load_settings
 from ss3d.store import layout
 
 
 def enqueue(
-    study: StudyName,
+    study: StudyArgument,
     assignments: SetOption = None,
     home: HomeOption = None,
     store: StoreOption = None,

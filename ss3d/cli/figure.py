@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ss3d.cli.opening import HomeOption, StoreOption, local_network, model_directory
-from ss3d.cli.options import parse_assignments
+from ss3d.cli.options import WhereOption, parse_assignments
 from ss3d.cli.output import JsonFlag, console, emit
 from ss3d.errors import ConfigError
 from ss3d.settings import Settings, load_settings
@@ -51,10 +51,7 @@ def figure(
     by: Annotated[
         str | None, typer.Option("--by", metavar="PATH", help="Parameter of an ablation.")
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option("--where", metavar="PATH=VALUE", help="Only such trials; may be repeated."),
-    ] = None,
+    where: WhereOption = None,
     azimuth: Annotated[float, typer.Option(help="Degrees around the vertical axis.")] = 30.0,
     title: Annotated[str | None, typer.Option(help="Line above the figure.")] = None,
     home: HomeOption = None,

@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from ss3d.cli.opening import HomeOption, StoreOption, open_prepared
+from ss3d.cli.options import StudyArgument
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.errors import ConfigError, DataError
 from ss3d.settings import load_settings
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def gains(
-    study: Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")],
+    study: StudyArgument,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Picture: gains.png, .pdf or .svg.")
     ] = None,

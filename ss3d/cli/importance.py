@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.options import StudyArgument
 from ss3d.cli.output import JsonFlag, console, emit
 from ss3d.errors import ConfigError
 from ss3d.settings import load_settings
@@ -23,7 +22,7 @@ _BAR = 30
 
 
 def importance(
-    study: Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")],
+    study: StudyArgument,
     home: HomeOption = None,
     store: StoreOption = None,
     as_json: JsonFlag = False,

@@ -121,5 +121,6 @@ def run() -> None:
         errors.print(Text(f"ss3d: {error}", style="red"), soft_wrap=True)
         sys.exit(error.exit_code)
     except OSError as error:
-        errors.print(Text(f"ss3d: {error}", style="red"), soft_wrap=True)
+        told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        errors.print(Text(f"ss3d: {told}", style="red"), soft_wrap=True)
         sys.exit(ServiceError.exit_code)

@@ -1,4 +1,4 @@
-"""Options that several commands share: `--set path=value`."""
+"""Arguments and options that several commands share; values of `--set path=value`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ from ss3d.errors import ConfigError
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Replace a parameter; may be repeated."),
+]
+StudyArgument = Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")]
+StratumOption = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="PATH=VALUE", help="Which stratum; may be repeated."),
+]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="PATH=VALUE", help="Only such trials; may be repeated."),
+]
+SlotsOption = Annotated[
+    int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
+]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", help="Ray cluster; default: this machine.")
 ]
 ReasonOption = Annotated[
     str, typer.Option("--reason", help="Kept in the ledger of the registered model.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ss3d.cli.opening import HomeOption, StoreOption
-from ss3d.cli.options import ReasonOption, parse_assignments
+from ss3d.cli.options import ReasonOption, StratumOption, parse_assignments
 from ss3d.cli.output import JsonFlag, emit
 from ss3d.cli.promotion_tables import say_outcome, say_picture, say_proposal, say_unwritten
 from ss3d.errors import ConfigError
@@ -51,10 +51,7 @@ def promote(
     to: Annotated[
         Path | None, typer.Option("--to", help="Write a plain folder instead, without MLflow.")
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option("--where", metavar="PATH=VALUE", help="Which stratum; may be repeated."),
-    ] = None,
+    where: StratumOption = None,
     gates: Annotated[
         Path | None, typer.Option("--gates", help="TOML: search_spaces/gates/release.toml.")
     ] = None,

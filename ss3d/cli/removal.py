@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.options import StudyArgument
 from ss3d.cli.output import JsonFlag, console, emit
 from ss3d.cli.pretrains import bytes_as_text
 from ss3d.settings import load_settings
@@ -16,7 +17,7 @@ from ss3d.store.opening import open_store
 
 
 def delete(
-    study: Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")],
+    study: StudyArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only say what.")] = False,
     home: HomeOption = None,
     store: StoreOption = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.options import StudyArgument
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.errors import ConfigError
 from ss3d.settings import load_settings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    study: Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")],
+    study: StudyArgument,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Page; default STUDY.html, none by --json."),

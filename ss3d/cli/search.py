@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ss3d.cli.live_table import LiveTable
 from ss3d.cli.opening import DATA, HomeOption, StoreOption
+from ss3d.cli.options import AddressOption, SlotsOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.errors import ConfigError, OutcomeError, RefusedError
 from ss3d.settings import Settings, load_settings
@@ -33,9 +34,7 @@ def search(
     name: Annotated[str | None, typer.Option(help="Of the study; default: the space's.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Number of trials.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the study.")] = None,
-    slots: Annotated[
-        int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
-    ] = None,
+    slots: SlotsOption = None,
     warm_from: Annotated[
         list[str] | None,
         typer.Option(metavar="STUDY", help="Learn from its trials as well; may be repeated."),
@@ -43,7 +42,7 @@ def search(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study if there is one.")
     ] = False,
-    address: Annotated[str | None, typer.Option(help="Ray cluster; default: this machine.")] = None,
+    address: AddressOption = None,
     submit: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Cluster whose head drives the study: http://HEAD:8265."),

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.options import StudyArgument
 from ss3d.cli.output import JsonFlag, console, emit
 from ss3d.settings import load_settings
 from ss3d.store import layout
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    study: Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")],
+    study: StudyArgument,
     pruner: Annotated[
         list[str] | None,
         typer.Option("--pruner", metavar="NAME[:KEY=VALUE,…]", help="May be repeated."),

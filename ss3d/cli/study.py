@@ -19,6 +19,7 @@ from ss3d.cli.inspection import (
     open_configured,
 )
 from ss3d.cli.opening import HomeOption, StoreOption
+from ss3d.cli.options import StudyArgument
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.config import canonical_json
 from ss3d.errors import ConfigError, ServiceError
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from ss3d.store.protocol import Store
     from ss3d.trial.objectives import Objectives
     from ss3d.trial.records import StudyRecord
-
-StudyName = Annotated[str, typer.Argument(help="Name of a study; `ss3d studies` lists all.")]
 
 
 def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False) -> None:
@@ -58,8 +57,8 @@ def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFla
             table.add_column(name, no_wrap=True)
         for name in ("complete", "pruned", "failed", "running"):
             table.add_column(name, justify="right")
-        for name in ("best", "time"):
-            table.add_column(name)
+        table.add_column("best")
+        table.add_column("time", no_wrap=True)
         for value in values:
             counts = [str(value["counts"][s]) for s in ("complete", "pruned", "failed", "running")]
             best = ", ".join(f"{b['trial']} {b['value']:.3f}" for b in value["best_by_stratum"])
@@ -70,7 +69,10 @@ def studies(home: HomeOption = None, store: StoreOption = None, as_json: JsonFla
 
 
 def status(
-    study: StudyName, home: HomeOption = None, store: StoreOption = None, as_json: JsonFlag = False
+    study: StudyArgument,
+    home: HomeOption = None,
+    store: StoreOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Say how far a study is.
 
@@ -98,7 +100,7 @@ def status(
 
 
 def trials(
-    study: StudyName,
+    study: StudyArgument,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     parquet: Annotated[
         Path | None, typer.Option("--parquet", metavar="FILE", help="Write the columns of --csv.")

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from ss3d.cli.opening import (
     DataOption,
@@ -21,7 +23,7 @@ from ss3d.cli.opening import (
 )
 from ss3d.cli.options import SetOption, parse_assignments
 from ss3d.cli.output import JsonFlag, console, emit, errors
-from ss3d.config import TrialConfig, field_marks
+from ss3d.config import TrialConfig, canonical_json, field_marks
 from ss3d.settings import load_settings
 
 
@@ -90,6 +92,8 @@ def config(
 ) -> None:
     """List every parameter with its value, its phase and what it means.
 
+    Trials that agree in all parameters of the phase `pretrain` share one pretrained state.
+
     Examples:
       ss3d config --preset small
       ss3d config --set model.num_heads=4 --json
@@ -98,12 +102,15 @@ def config(
     values = chosen.flatten()
 
     def show() -> None:
-        table = Table("parameter", "value", "enters", "meaning", title=f"preset {preset}")
+        table = Table(title=f"preset {preset}", box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("parameter", no_wrap=True)
+        for name in ("value", "phase", "meaning"):
+            table.add_column(name)
         for path, mark in field_marks():
             group, _, field = path.partition(".")
             info = type(getattr(chosen, group)).model_fields[field]
-            phase = "P1" if mark and mark.phase == "pretrain" else "P2"
-            table.add_row(path, str(values[path]), phase, info.description)
+            value = Text(canonical_json(values[path]))
+            table.add_row(path, value, mark.phase if mark else "", Text(info.description or ""))
         console.print(table)
 
     emit(values, as_json, show)

@@ -21,6 +21,7 @@ from ss3d.cli.opening import (
     open_prepared,
     pick_device,
 )
+from ss3d.cli.options import SlotsOption
 from ss3d.cli.output import JsonFlag, console, emit, errors
 from ss3d.cli.validate_tables import say_prediction, say_space
 from ss3d.errors import ConfigError
@@ -53,9 +54,7 @@ def validate(
         bool, typer.Option("--probe", help="Measure some steps on --data and predict the cost.")
     ] = False,
     trials: Annotated[int | None, typer.Option(min=1, help="Number of trials.")] = None,
-    slots: Annotated[
-        int | None, typer.Option("--slots", "--max-concurrent", min=1, help="Trials at once.")
-    ] = None,
+    slots: SlotsOption = None,
     device: DeviceOption = "auto",
     home: HomeOption = None,
     store: StoreOption = None,

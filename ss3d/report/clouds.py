@@ -22,22 +22,18 @@ def write_cloud(path: Path, cloud: Array, ascii: bool = False) -> None:
 
     Raises:
         ConfigError: the suffix is another one.
-        DataError: the file cannot be written.
     """
     points = np.ascontiguousarray(cloud, dtype="<f4")
     assert points.ndim == 2
     assert points.shape[1] == 3
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        match path.suffix:
-            case ".npy":
-                np.save(path, points, allow_pickle=False)
-            case ".ply":
-                path.write_bytes(_ply(points, ascii))
-            case suffix:
-                raise ConfigError(f"{path}: got {suffix!r}, expected .ply or .npy")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match path.suffix:
+        case ".npy":
+            np.save(path, points, allow_pickle=False)
+        case ".ply":
+            path.write_bytes(_ply(points, ascii))
+        case suffix:
+            raise ConfigError(f"{path}: got {suffix!r}, expected .ply or .npy")
 
 
 def read_ply(path: Path) -> Array:

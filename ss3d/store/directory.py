@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,7 @@ from ss3d.store.protocol import Blob
 from ss3d.store.staging import check_sha256, staged
 
 _CHUNK = 1 << 20
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class DirectoryStore:
@@ -38,7 +41,7 @@ class DirectoryStore:
     def get(self, key: str) -> Blob | None:
         """Return the object's bytes and version, or None."""
         path = self._path(key)
-        with _answering(key):
+        with self._answering(key):
             try:
                 data = path.read_bytes()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -48,7 +51,7 @@ class DirectoryStore:
     def put_new(self, key: str, data: bytes) -> str:
         """Write an object that must not exist; ConflictError if it does."""
         path = self._path(key)
-        with _answering(key), self._staged() as (stage, file):
+        with self._answering(key), self._staged() as (stage, file):
             file.write(data)
             _settle(file)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +65,7 @@ class DirectoryStore:
     def put_if(self, key: str, data: bytes, version: str) -> str:
         """Replace an object that must still have this version; ConflictError otherwise."""
         path = self._path(key)
-        with _answering(key), FileLock(self._root / ".lock"), self._staged() as (stage, file):
+        with self._answering(key), FileLock(self._root / ".lock"), self._staged() as (stage, file):
             blob = self.get(key)
             if blob is None or blob.version != version:
                 raise ConflictError(f"{key} was changed by somebody else")
@@ -75,7 +78,7 @@ class DirectoryStore:
     def put_file(self, key: str, path: Path) -> str:
         """Write a file's bytes under a key; return their sha256."""
         target = self._path(key)
-        with _answering(key), self._staged() as (stage, file):
+        with self._answering(key), self._staged() as (stage, file):
             with path.open("rb") as source:
                 sha256 = _copy(source, file)
             _settle(file)
@@ -87,7 +90,7 @@ class DirectoryStore:
     def get_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         """Write an object's bytes to a file in one step; CheckpointError if damaged or missing."""
         source = self._path(key)
-        with _answering(key):
+        with self._answering(key):
             if not source.is_file():
                 raise CheckpointError(f"{self.address}: there is no {key}")
             with staged(path) as stage:
@@ -99,8 +102,8 @@ class DirectoryStore:
         """Yield the keys under a prefix in order of their characters."""
         top = self._root / check_prefix(prefix)
         keys: list[str] = []
-        with _answering(prefix):
-            for folder, folders, files in os.walk(top):
+        with self._answering(prefix):
+            for folder, folders, files in os.walk(top, onerror=_unless_gone):
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 inside = Path(folder).relative_to(self._root)
                 keys += [(inside / name).as_posix() for name in files if not name.startswith(".")]
@@ -109,7 +112,7 @@ class DirectoryStore:
     def sizes(self, prefix: str) -> dict[str, int]:
         """Return the sizes of the objects under a prefix."""
         found: dict[str, int] = {}
-        with _answering(prefix):
+        with self._answering(prefix):
             for key in self.list(prefix):
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     found[key] = (self._root / key).stat().st_size
@@ -118,7 +121,7 @@ class DirectoryStore:
     def delete(self, key: str) -> None:
         """Remove an object if there is one."""
         path = self._path(key)
-        with _answering(key), FileLock(self._root / ".lock"):
+        with self._answering(key), FileLock(self._root / ".lock"):
             path.unlink(missing_ok=True)
 
     def leftovers(self, older_s: float, remove: bool = False) -> dict[str, int]:
@@ -128,7 +131,7 @@ class DirectoryStore:
         """
         before = self.now() - older_s
         found: dict[str, int] = {}
-        with _answering("leftovers"):
+        with self._answering("leftovers"):
             for path in sorted((self._root / ".tmp").glob("*")):
                 with suppress(FileNotFoundError):  # renamed meanwhile
                     if (stat := path.stat()).st_mtime <= before:
@@ -143,12 +146,29 @@ class DirectoryStore:
         return found
 
     def now(self) -> float:
-        """Return the file system's clock, which all machines that share it see."""
+        """Return the file system's clock, which all machines that share it see.
+
+        Who may only read here gets this machine's: it holds no lease.
+        """
         clock = self._root / ".clock"
-        with _answering(".clock"):
-            self._root.mkdir(parents=True, exist_ok=True)
-            clock.touch()
+        with self._answering(".clock"):
+            try:
+                self._root.mkdir(parents=True, exist_ok=True)
+                clock.touch()
+            except OSError as error:
+                if error.errno not in _READ_ONLY or os.access(self._root, os.W_OK):
+                    raise
+                return time.time()
             return clock.stat().st_mtime
+
+    @contextmanager
+    def _answering(self, what: str) -> Iterator[None]:
+        """Turn the operating system's refusals (disk full, no permission, …) into ServiceError."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise ServiceError(f"store: {self.address}: {what}: {reason}") from error
 
     def _path(self, key: str) -> Path:
         """Return the file of a key."""
@@ -209,10 +229,7 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def _answering(what: str) -> Iterator[None]:
-    """Turn the operating system's refusals (disk full, no permission, …) into ServiceError."""
-    try:
-        yield
-    except OSError as error:
-        raise ServiceError(f"store: {what}: {error.strerror or error}") from error
+def _unless_gone(error: OSError) -> None:
+    """Let a folder that is not there be empty, and no other: `os.walk` would pass over all."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error

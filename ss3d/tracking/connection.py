@@ -37,10 +37,10 @@ _USER = re.compile(r"(?<=://)[^/\s]*@")
 
 _QUIET = {
     "alembic": logging.WARNING,
-    "mlflow.store.db.utils": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,
     "urllib3.connectionpool": logging.ERROR,
 }
-"""Loggers that tell of every migration and every retry."""
+"""Loggers that tell of every migration, of every retry, or with a traceback of what is raised."""
 
 
 _REFUSALS = {

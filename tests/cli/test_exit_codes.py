@@ -84,3 +84,12 @@ def test_without_a_study_a_list_says_where_it_looked(monkeypatch, capsys):
     code, out, _ = call(monkeypatch, capsys, "studies", "--home", "home")
     assert code == 0
     assert " ".join(out.split()).endswith("home/store; `ss3d search` makes one")
+
+
+def test_config_names_phases_and_values_as_they_are_given(monkeypatch, capsys):
+    code, out, _ = call(monkeypatch, capsys, "config", "--preset", "tiny")
+    words = [line.split() for line in out.replace("│", " ").splitlines()]
+    listed = {row[0]: row[1:3] for row in words if len(row) > 2}
+    assert code == 0
+    assert listed["data.categories"] == ["null", "pretrain"]
+    assert listed["semi.enabled"] == ["true", "semi"]
