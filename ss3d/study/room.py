@@ -58,6 +58,10 @@ class Room:
         """Take note that a live job has no place in Ray: not yet, or no longer."""
         self._unplaced.add(tune_id)
 
+    def is_placed(self, tune_id: str) -> bool:
+        """Return whether a live job has its place."""
+        return tune_id not in self._unplaced
+
     def settle(self, tune_id: str) -> None:
         """Take note that a job has its place, or needs none any more."""
         self._unplaced.discard(tune_id)

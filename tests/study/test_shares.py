@@ -20,6 +20,7 @@ from ss3d.study.definition import Request
 from ss3d.study.driver import Watcher, search
 from ss3d.study.environment import prepare_environment
 from ss3d.study.job import Job, Progress, from_config
+from ss3d.study.live import take_snapshot
 from ss3d.study.machine import slots_on, why_crowded
 from ss3d.study.room import slots_of
 from ss3d.study.tables import Resources
@@ -140,6 +141,20 @@ def test_a_larger_job_that_lost_its_place_holds_smaller_ones_up_again() -> None:
     assert board.take("t") is None
     board.place("q")
     assert board.take("t") == Job("trial", "t00000", "a")
+
+
+def test_a_trial_without_a_place_is_shown_as_waiting() -> None:
+    board = make_board()
+    board.add(seal(board, 0), {"k"})
+    states = []
+    for step in (
+        lambda: board.take("t"),
+        lambda: board.place("t"),
+        lambda: board.die("t", Death("its node died", is_killed=False)),
+    ):
+        step()
+        states.append(take_snapshot(board, 0.0, 0).counts)
+    assert states == [{"waiting": 1}, {"running": 1}, {"waiting": 1}]
 
 
 @pytest.mark.cluster
