@@ -155,6 +155,7 @@ def _predict(
     from ss3d.study.machine import fitting_slots
     from ss3d.study.planned import count_kinds
     from ss3d.study.prediction import predict
+    from ss3d.study.room import slots_of
 
     kinds = count_kinds(planned)
     probes: dict[str, Probe] = {}
@@ -163,7 +164,8 @@ def _predict(
         if not probes or time.monotonic() - started < _PROBING_S:
             probes[kind] = _measure(one, place)
     wanted = fitting_slots(space.resources, slots)
-    prediction = predict(planned, probes, wanted, place.device.type)
+    pretrain_slots = slots_of("pretrain", space.resources)
+    prediction = predict(planned, probes, wanted, place.device.type, pretrain_slots)
     store = open_store(place.settings.store_address)
     data_hash = place.dataset.manifest.content_hash
     key = prediction_key(space.text, data_hash, len(planned))
@@ -202,20 +204,22 @@ def _why_nothing(space: Space, prediction: Prediction) -> str:
     """Return why the budget allows no trial; empty if it allows one."""
     from ss3d.study.budget import Need, Spent, why_too_much
 
-    hours = prediction.first_s / _HOUR_S
+    pretrain_s = min(prediction.first_s, prediction.pretrain_s / prediction.pretrains)
+    need = Need(prediction.first_s / _HOUR_S, _device_hours(space, prediction.first_s, pretrain_s))
     nothing = Spent(hours=0.0, device_hours=0.0, best=None, best_trial="", flat_for=0)
-    return why_too_much(space.budget, nothing, Need(hours, _devices(space) * hours))
+    return why_too_much(space.budget, nothing, need)
 
 
-def _devices(space: Space) -> float:
-    """Return the devices that one trial occupies, as budgets count them."""
-    return space.resources.gpus or space.resources.cpus
+def _device_hours(space: Space, spent_s: float, pretrain_s: float) -> float:
+    """Return hours of training, part of which is pretraining, times the devices of its jobs."""
+    pretrain, trial = space.resources.of("pretrain").devices, space.resources.devices
+    return (pretrain * pretrain_s + trial * (spent_s - pretrain_s)) / _HOUR_S
 
 
 def _say(space: Space, value: Mapping[str, Any], prediction: Prediction | None) -> None:
     say_space(space, value)
     if prediction is not None:
-        hours = _devices(space) * prediction.spent_s / _HOUR_S
+        hours = _device_hours(space, prediction.spent_s, prediction.pretrain_s)
         say_prediction(prediction, f"{'GPU' if space.resources.gpus else 'CPU'}-hours {hours:.2g}")
         from ss3d.study.suggestion import Suggestion
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ss3d.study.budget import Need, Spent, why_not, why_too_much
 from ss3d.study.entries import Entry, Shared
@@ -73,18 +73,20 @@ class Backlog:
         """Let a trial wait no longer."""
         self._waiting.remove(trial)
 
-    def pop(self, spent: Spent, is_alone: bool) -> Job | None:
+    def pop(self, spent: Spent, is_alone: bool, fits: Callable[[Job], bool]) -> Job | None:
         """Remove and return the next job that may start.
 
-        None also while it is not decided whose it is: then no later one goes before it, so that the
-        order does not depend on how fast the store answers.
+        None also while it is not decided whose it is or there is no room for it: then no later one
+        goes before it, so that the order does not depend on how fast the store answers, and what is
+        large comes to its turn.
 
         Args:
             spent: of the budget.
             is_alone: whether a shared job needs no claim.
+            fits: whether there is room for a job.
         """
         job = next((job for job in self.jobs(spent) if not self.is_elsewhere(job)), None)
-        if job is None:
+        if job is None or not fits(job):
             return None
         if job.kind == "trial":
             self._waiting.remove(job.trial)

@@ -23,6 +23,7 @@ from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Job, Progress
 from ss3d.study.judge import Judge
 from ss3d.study.ledger import Ledger, Work
+from ss3d.study.room import Room
 from ss3d.study.rungs import Decision, Rule
 from ss3d.study.space import Space
 from ss3d.trial.records import EpochReport, SharedRecord, TrialRecord, TrialResult, TrialSpec
@@ -52,10 +53,10 @@ class Board:
     ) -> None:
         self.space = space
         self.target = target
-        self.slots = 1
         self.trials: dict[str, Entry] = {}
         self.shared: dict[str, Shared] = {}
         self.live: dict[str, Job] = {}
+        self.room = Room(space.resources, self.live)
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.changed = threading.Condition()
         self.is_alone = True
@@ -70,6 +71,11 @@ class Board:
         self._judge = Judge(space, rule, decided, self.events.put)
         self._ledger = ledger
         self._backlog = Backlog(space, ledger, self.trials, self.shared, target)
+
+    @property
+    def slots(self) -> int:
+        """Return how many trials, or jobs that are as large, run at once."""
+        return self.room.slots
 
     def next_number(self) -> int | None:
         """Return the number of the trial to propose now; None if enough of them wait."""
@@ -132,9 +138,9 @@ class Board:
                 self._backlog.want_control(spec)
 
     def widen(self, slots: int) -> None:
-        """Set how many jobs run at once."""
+        """Set how many trials, or jobs that are as large, run at once."""
         with self.changed:
-            self.slots = slots
+            self.room.slots = slots
             self.changed.notify_all()
 
     def is_exhausted(self) -> bool:
@@ -177,14 +183,23 @@ class Board:
             return not self.live
 
     def take(self, tune_id: str) -> Job | None:
-        """Return the next job; None while all wait for something or all slots are used."""
+        """Return the next job; None while all wait for something or there is no room for it."""
         with self.changed:
-            if self.loss or len(self.live) >= self.slots:
+            free = self.room.free()
+            if self.loss or free <= 0:
                 return None
-            job = self._backlog.pop(self.spent(), self.is_alone)
+            job = self._backlog.pop(
+                self.spent(), self.is_alone, lambda job: self.room.fits(job.kind, free)
+            )
             if job:
                 self.live[tune_id] = job
+                self.room.await_place(tune_id)
             return job
+
+    def place(self, tune_id: str) -> None:
+        """Take note that Ray found a place for a job."""
+        with self.changed:
+            self.room.settle(tune_id)
 
     def jobs(self) -> Iterator[Job]:
         """Yield the jobs that may start, in order, while the caller holds `changed`."""
@@ -239,6 +254,7 @@ class Board:
             job = self.live.pop(tune_id, None)
             if job is None:
                 return
+            self.room.settle(tune_id)
             if job.kind == "trial":
                 self._end_trial(self.trials[job.trial], progress)
             else:
@@ -256,6 +272,8 @@ class Board:
             Why the job fails, for its next worker to tell; empty if it goes on.
         """
         with self.changed:
+            if tune_id in self.live:
+                self.room.await_place(tune_id)
             if death.is_told:
                 return ""
             self._deaths[tune_id] += 1
@@ -293,6 +311,7 @@ class Board:
             job = self.live.pop(tune_id, None)
             if job is None:
                 return
+            self.room.settle(tune_id)
             self._backlog.put_back(job)
             self.loss = f"{job.name}: {reason}"
             self.changed.notify_all()

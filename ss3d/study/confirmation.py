@@ -148,6 +148,9 @@ def _toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        table: dict[str, Any] = value
+        return f"{{ {', '.join(f'{key} = {_toml(inner)}' for key, inner in table.items())} }}"
     if isinstance(value, list):
         items: list[Any] = value
         return f"[{', '.join(map(_toml, items))}]"

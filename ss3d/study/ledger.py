@@ -71,7 +71,10 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
         expected: Mapping[Phase, float] | None = None,
     ) -> None:
-        self._devices = space.resources.gpus or space.resources.cpus
+        self._devices: dict[Phase, float] = {
+            "pretrain": space.resources.of("pretrain").devices,
+            "semi": space.resources.devices,
+        }
         self._sign = space.objective.sign
         self._num_strata = len(space.strata)
         self._clock = clock
@@ -79,7 +82,7 @@ class Ledger:
         self._past_s = past.seconds
         self._started = clock()
         self._trained: dict[str, float] = dict(past.shared)
-        self._sum_s = sum(past.shared.values())
+        self._device_s = self._devices["semi"] * sum(past.shared.values())
         self._learned: dict[str, tuple[float, int]] = {}
         self._rates: dict[tuple[Phase, str], tuple[float, int]] = defaultdict(lambda: (0.0, 0))
         self._best = math.inf
@@ -94,8 +97,8 @@ class Ledger:
 
     @property
     def device_hours(self) -> float:
-        """Hours trained so far, in all sessions, times the devices of a job."""
-        return self._devices * self._sum_s / _HOUR_S
+        """Hours trained so far, in all sessions, each job's times its devices."""
+        return self._device_s / _HOUR_S
 
     def book(self, work: Work, reports: Iterable[EpochReport]) -> None:
         """Take all reports of a job so far."""
@@ -104,11 +107,13 @@ class Ledger:
         seconds, before = seconds_of(known), self._trained.get(work.job, 0.0)
         if seconds > before:
             self._trained[work.job] = seconds
-            self._sum_s += seconds - before
+            self._device_s += self._devices[work.phase] * (seconds - before)
 
     def learn(self, record: SharedRecord) -> None:
-        """Take the speed of a shared job, whoever trained it."""
+        """Take a shared job of earlier sessions, once: its speed, and on what devices it was."""
         phase = record.reports[0].phase if record.reports else "pretrain"
+        more = self._devices[phase] - self._devices["semi"]
+        self._device_s += more * self._trained.get(record.key, 0.0)
         self._learn(Work(record.key, phase, record.key, 0), record.reports)
 
     def finish(self, spec: TrialSpec, outcome: Outcome | None) -> None:
@@ -131,11 +136,11 @@ class Ledger:
 
     def spent(self, running: Iterable[Work]) -> Spent:
         """Return what is used, with what running jobs will still need."""
-        trained_s = self._sum_s + sum(self._rest_s(work) for work in running)
+        rest_s = sum(self._devices[work.phase] * self._rest_s(work) for work in running)
         has_all = len(self._flat_of) == self._num_strata
         return Spent(
             hours=(self._past_s + self.session_s) / _HOUR_S,
-            device_hours=self._devices * trained_s / _HOUR_S,
+            device_hours=(self._device_s + rest_s) / _HOUR_S,
             best=self._sign * self._best if self._best_trial else None,
             best_trial=self._best_trial,
             flat_for=min(self._flat_of.values()) if has_all else 0,
@@ -143,8 +148,11 @@ class Ledger:
 
     def need(self, *works: Work) -> Need:
         """Return what jobs, one after the other, are expected to need still."""
-        hours = sum(self._rest_s(work) for work in works) / _HOUR_S
-        return Need(hours, self._devices * hours)
+        rests = [(self._devices[work.phase], self._rest_s(work)) for work in works]
+        return Need(
+            hours=sum(rest_s for _, rest_s in rests) / _HOUR_S,
+            device_hours=sum(devices * rest_s for devices, rest_s in rests) / _HOUR_S,
+        )
 
     def trained(self, jobs: Iterable[str]) -> dict[str, float]:
         """Return the training seconds of those jobs that this study trained."""

@@ -20,7 +20,7 @@ class TrialLine:
 
     trial: str
     state: str
-    """`waiting`, or a state of TrialResult."""
+    """`waiting`, also for a node that has room, or a state of TrialResult."""
     epoch: int
     num_epochs: int
     value: float | None
@@ -102,7 +102,11 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         num_before: trials that earlier sessions had finished.
     """
     with board.changed:
-        running = {job.trial for job in board.live.values() if job.kind == "trial"}
+        running = {
+            job.trial
+            for tune_id, job in board.live.items()
+            if job.kind == "trial" and board.room.is_placed(tune_id)
+        }
         entries = sorted(board.trials.items())
         trials = tuple(_trial(trial, entry, board, running) for trial, entry in entries)
         shared = tuple(

@@ -58,52 +58,73 @@ def slots_on(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
         resources: what one trial occupies, on one node.
 
     Raises:
-        ConfigError: not even one trial fits.
+        ConfigError: not even one trial fits, or no pretraining.
     """
     fit = [node for node in nodes if all(label in node for label in resources.labels)]
     offers = [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in fit]
-    if slots := sum(trials_on(*offer, resources) for offer in offers):
-        return slots
+    for what, _, share in _shares(resources):
+        if not any(trials_on(*offer, share) for offer in offers):
+            raise _nothing_fits(what, share, nodes, offers)
+    return sum(trials_on(*offer, resources) for offer in offers)
+
+
+def _nothing_fits(
+    what: str,
+    resources: Resources,
+    nodes: Sequence[Mapping[str, float]],
+    offers: Sequence[tuple[float, float]],
+) -> ConfigError:
+    """Return what is asked for, and what there is."""
     there = {name.removeprefix(TYPE) for node in nodes for name in node if name.startswith(TYPE)}
     of_type = f" of type {resources.accelerator}" if resources.accelerator else ""
     known = f" (types: {', '.join(sorted(there)) or 'none'})" if of_type else ""
     offered = ", ".join(f"{cpus:g} and {gpus:g}" for cpus, gpus in offers) or "no such node"
-    raise ConfigError(
-        f"resources: a trial asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs{of_type} "
+    return ConfigError(
+        f"resources: {what} asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs{of_type} "
         f"on one node, Ray has {offered}{known}; lower [resources], or say --slots if the cluster "
         "grows when jobs wait"
     )
 
 
 def check_fits(resources: Resources) -> None:
-    """Refuse a trial that asks for more than this machine has.
+    """Refuse trials or pretrainings that ask for more than this machine has.
 
     Args:
-        resources: what one trial occupies.
+        resources: what jobs occupy.
 
     Raises:
-        ConfigError: not even one trial fits.
+        ConfigError: not even one of them fits.
     """
     cpus, gpus = _num_cpus(), torch.cuda.device_count()
-    if resources.cpus > cpus or resources.gpus > gpus:
-        raise ConfigError(
-            f"resources: a trial asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, "
-            f"this machine has {cpus} and {gpus}; lower [resources]"
-        )
+    for what, table, share in _shares(resources):
+        if share.cpus > cpus or share.gpus > gpus:
+            raise ConfigError(
+                f"resources: {what} asks for {share.cpus:g} CPUs and {share.gpus:g} GPUs, "
+                f"this machine has {cpus} and {gpus}; lower {table}"
+            )
 
 
 def why_crowded(resources: Resources, threads: int) -> str:
-    """Return a note if trials compute with more threads than they have CPUs; empty if not.
+    """Return a note if jobs compute with more threads than they have CPUs; empty if not.
 
     Args:
-        resources: what one trial occupies.
+        resources: what jobs occupy.
         threads: `numerics.threads`.
     """
-    if threads <= resources.cpus:
-        return ""
+    for what, table, share in _shares(resources):
+        if threads > share.cpus:
+            return (
+                f"{what} computes with numerics.threads = {threads} on cpus = {share.cpus:g}: jobs "
+                f"take each other's CPUs; set {table} cpus = {threads}"
+            )
+    return ""
+
+
+def _shares(resources: Resources) -> tuple[tuple[str, str, Resources], ...]:
+    """Return what asks for resources, in words, in which table, and for how much."""
     return (
-        f"a trial computes with numerics.threads = {threads} on cpus = {resources.cpus:g}: trials "
-        f"take each other's CPUs; set [resources] cpus = {threads}"
+        ("a trial", "[resources]", resources),
+        ("a pretraining", "[resources.pretrain]", resources.of("pretrain")),
     )
 
 

@@ -25,14 +25,17 @@ class Ownership:
         """
         board = self._board
         with board.changed:
-            free = 0 if board.loss else board.slots - len(board.live)
+            free = 0.0 if board.loss else board.room.free()
             found: list[Job] = []
             for job in board.jobs() if free > 0 else ():
                 state = self._state(job)
-                free -= state != "elsewhere"
+                if state != "elsewhere":
+                    if not board.room.fits(job.kind, free):
+                        break
+                    free -= board.room.slots_of(job.kind)
                 if state in ("elsewhere", "waiting"):
                     found.append(job)
-                if free < 1:
+                if free <= 0:
                     break
             return found
 
@@ -63,7 +66,7 @@ class Ownership:
         with self._board.changed:
             shared = self._board.shared[key]
             if shared.state == "claimed":
-                if self._board.slots > len(self._board.live):
+                if self._board.room.fits(shared.kind, self._board.room.free()):
                     return False
                 shared.state = "waiting"
             return shared.state != "running"

@@ -22,15 +22,20 @@ _KEPT_CHECKPOINTS = 2
 
 
 def predict(
-    planned: Sequence[Planned], probes: Mapping[str, Probe], slots: int, device: str
+    planned: Sequence[Planned],
+    probes: Mapping[str, Probe],
+    slots: int,
+    device: str,
+    pretrain_slots: float = 1.0,
 ) -> Prediction:
     """Return what some trials cost.
 
     Args:
         planned: the trials.
         probes: measured, by kind; a kind that was not measured counts with the mean of the others.
-        slots: jobs at once.
+        slots: trials at once.
         device: kind of device that was measured on.
+        pretrain_slots: that a pretraining takes.
     """
     bills = [_Bill(one, probes.get(one.kind) or mean_probe(probes.values())) for one in planned]
     pretrains = list({bill.planned.pretrain: bill for bill in bills}.values())
@@ -46,8 +51,9 @@ def predict(
         share * math.fsum(bill.semi_overhead_s for bill in controls),
     ]
     wall_s = math.fsum(
-        waves(count, slots) * (total + more) / count
-        for count, total, more in zip(
+        waves(count, at_once) * (total + more) / count
+        for at_once, count, total, more in zip(
+            (max(1, int(slots / pretrain_slots)), slots, slots),
             (len(pretrains), len(bills), num_controls),
             (pretrain_s, semi_s, control_s),
             overhead_s,

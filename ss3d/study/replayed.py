@@ -14,7 +14,9 @@ from ss3d.store import layout
 from ss3d.store.protocol import Store
 from ss3d.study.entries import seconds_of
 from ss3d.study.job import JobKind
+from ss3d.study.room import slots_of
 from ss3d.study.simulation import Outcome, TrialEnd
+from ss3d.study.space import Space
 from ss3d.trial.history import read_object
 from ss3d.trial.objectives import Objective
 from ss3d.trial.records import StudyRecord, TrialRecord, TrialResult
@@ -55,6 +57,8 @@ class Summary:
     """From the first proposal to the end of the last job."""
     refused: str
     """Why the budget did not let everything start; empty if it did."""
+    pretrain_slots: float = 1.0
+    """That a pretraining takes."""
 
     @property
     def trained_s(self) -> float:
@@ -65,7 +69,8 @@ class Summary:
     def utilization(self) -> float:
         """Return the share of the slots' time that was training; NaN of nothing."""
         room = self.slots * self.makespan_s
-        return self.trained_s / room if room else math.nan
+        more = min(self.pretrain_slots, self.slots) - 1
+        return (self.trained_s + more * self.seconds["pretrain"]) / room if room else math.nan
 
 
 def finished_part(study: StudyRecord) -> StudyRecord:
@@ -133,7 +138,7 @@ def bests_of(outcome: Outcome, objective: Objective) -> dict[str, TrialEnd]:
 
 
 def summarize(
-    name: str, outcome: Outcome, study: StudyRecord, objective: Objective, targets: Values
+    name: str, outcome: Outcome, study: StudyRecord, space: Space, targets: Values
 ) -> Summary:
     """Return an outcome in numbers.
 
@@ -141,9 +146,10 @@ def summarize(
         name: of the variant.
         outcome: as it ran, or simulated.
         study: whose curves they are.
-        objective: of the study.
+        space: of the study.
         targets: what is wanted in each stratum.
     """
+    objective = space.objective
     times = {
         stratum: _reached_s(outcome, stratum, target, objective)
         for stratum, target in targets.items()
@@ -172,6 +178,7 @@ def summarize(
         seconds=outcome.seconds,
         makespan_s=outcome.makespan_s,
         refused=outcome.refused,
+        pretrain_slots=slots_of("pretrain", space.resources),
     )
 
 

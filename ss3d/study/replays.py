@@ -69,7 +69,7 @@ class Recorded:
             chooser = Nearest(space, self.study.trials)
         simulation = Simulation(self.study, space, self.num_trials, variant.slots, chooser)
         outcome = simulation.run()
-        return summarize(str(variant), outcome, self.study, space.objective, self.targets)
+        return summarize(str(variant), outcome, self.study, space, self.targets)
 
 
 def open_recorded(
@@ -107,7 +107,7 @@ def open_recorded(
         study=study,
         space=space,
         varied=varied,
-        original=summarize("as it ran", ran, study, objective, targets),
+        original=summarize("as it ran", ran, study, space, targets),
         targets=targets,
         num_trials=num_trials or most,
     )

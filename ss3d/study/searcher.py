@@ -6,8 +6,9 @@ Both only touch the board's memory: an exception or a wait here would end or sta
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
@@ -16,7 +17,7 @@ from ray.tune.search import Searcher
 
 from ss3d.study.board import Board
 from ss3d.study.deaths import read_death
-from ss3d.study.job import Place, Progress, to_config
+from ss3d.study.job import JobKind, Place, Progress, to_config
 
 _IDLE_S = 0.2
 PAYLOAD = "progress"
@@ -35,14 +36,17 @@ class JobSearcher(Unsaved, Searcher):
 
     Args:
         board: has the jobs.
-        place: where workers find things.
+        place: where workers find things; each kind of job with the GPUs that it occupies.
         beat: called while nothing runs; may raise KeyboardInterrupt to leave.
     """
 
     def __init__(self, board: Board, place: Place, beat: Callable[[], None]) -> None:
         super().__init__()
         self._board = board
-        self._place = place
+        resources = board.space.resources
+        self._places = {
+            kind: replace(place, gpus=resources.of(kind).gpus) for kind in get_args(JobKind)
+        }
         self._beat = beat
 
     def suggest(self, trial_id: str) -> Any:
@@ -57,7 +61,7 @@ class JobSearcher(Unsaved, Searcher):
             if not self._board.wait_idle(_IDLE_S):
                 return None
             self._beat()
-        return to_config(job, self._place)
+        return to_config(job, self._places[job.kind])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -103,15 +107,23 @@ class RungScheduler(Unsaved, FIFOScheduler):
 
 
 class Heartbeat(Unsaved, Callback):
-    """Calls back at each step of Tune's loop.
+    """Calls back at each step of Tune's loop, and tells the board which jobs got their place.
 
     Args:
+        board: has the jobs.
         beat: must be quick; may raise KeyboardInterrupt to leave.
     """
 
-    def __init__(self, beat: Callable[[], None]) -> None:
+    def __init__(self, board: Board, beat: Callable[[], None]) -> None:
+        self._board = board
         self._beat = beat
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Beat."""
         self._beat()
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Tell the board that a job begins."""
+        self._board.place(trial.trial_id)

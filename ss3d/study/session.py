@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import ray
@@ -24,7 +24,7 @@ from ss3d.errors import RefusedError, ServiceError
 from ss3d.settings import Settings
 from ss3d.study.board import Board
 from ss3d.study.environment import TOKEN_ADVICE, host_of, port_of
-from ss3d.study.job import Place
+from ss3d.study.job import JobKind, Place, from_config
 from ss3d.study.machine import check_fits, offered_cpus, slots_on
 from ss3d.study.ray_watch import answers
 from ss3d.study.searcher import Heartbeat, JobSearcher, RungScheduler
@@ -157,7 +157,6 @@ def run_jobs(
         KeyboardInterrupt: `interrupted` was set; running jobs die with the Ray session.
         ServiceError: a job was lost for good, by nothing of its own, or Ray is; all can be resumed.
     """
-    resources = board.space.resources
 
     def on_step() -> None:
         beat()
@@ -168,9 +167,7 @@ def run_jobs(
     _keep_credentials()
     with tempfile.TemporaryDirectory(prefix="ss3d-tune-") as folder, _signals(interrupted):
         tuner = tune.Tuner(
-            tune.with_resources(
-                trainable or JobTrainable, tune.PlacementGroupFactory([resources.as_bundle()])
-            ),
+            tune.with_resources(trainable or JobTrainable, _groups(board.space.resources)),
             tune_config=tune.TuneConfig(
                 search_alg=JobSearcher(board, place, on_step),
                 scheduler=RungScheduler(board),
@@ -183,7 +180,7 @@ def run_jobs(
                 verbose=0,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 failure_config=tune.FailureConfig(max_failures=-1),  # the board counts deaths
-                callbacks=[Heartbeat(on_step)],
+                callbacks=[Heartbeat(board, on_step)],
             ),
         )
         try:
@@ -193,6 +190,18 @@ def run_jobs(
                 interrupted.set()  # nobody waits for a store that is away
                 raise ServiceError(f"{board.loss}; go on by --resume") from None
             raise
+
+
+def _groups(resources: Resources) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+    """Return what tells Tune the resources of a job.
+
+    Tune hands a worker on to another job if their resources are equal, and else ends it first.
+    """
+    groups: dict[JobKind, tune.PlacementGroupFactory] = {
+        kind: tune.PlacementGroupFactory([resources.of(kind).as_bundle()])
+        for kind in get_args(JobKind)
+    }
+    return lambda config: groups[from_config(config)[0].kind]
 
 
 def _keep_credentials() -> None:

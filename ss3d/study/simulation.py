@@ -184,6 +184,7 @@ class Simulation:
             job = port.take(name)
             if job is None:
                 return
+            self.board.place(name)
             self._running[name] = self._run_of(job)
             self._most_at_once = max(self._most_at_once, len(self._running))
             self._await(name)

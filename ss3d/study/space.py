@@ -229,7 +229,7 @@ def explain(fault: Any) -> str:
         case "union_tag_invalid":
             return f"got name {fault['ctx']['tag']!r}, expected {fault['ctx']['expected_tags']}"
         case _:
-            expected = fault["msg"].removeprefix("Input should be ")
+            expected = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
             return f"got {fault['input']!r}, expected {expected}"
 
 

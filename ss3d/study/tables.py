@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+from ss3d.study.job import JobKind
 
 
 class Table(BaseModel):
@@ -185,21 +194,51 @@ _LABEL_SHARE = 0.001
 
 def _whole_or_share(gpus: float) -> float:
     if gpus > 1 and gpus != int(gpus):
-        raise ValueError("a trial has whole GPUs, or a share of one")
+        raise ValueError("whole GPUs, or a share of one")
     return gpus
+
+
+Cpus = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Gpus = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_whole_or_share)]
+
+
+class Share(Table):
+    """`[resources.pretrain]`: what one pretraining occupies; by default as much as a trial."""
+
+    cpus: Cpus | None = None
+    gpus: Gpus | None = None
 
 
 class Resources(Table):
     """`[resources]`: what one trial occupies and where, and how many run at once."""
 
-    cpus: Annotated[float, Field(gt=0)] = 1.0
-    gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_or_share)] = 0.0
+    cpus: Cpus = 1.0
+    gpus: Gpus = 0.0
+    pretrain: Share = Share()
     accelerator: Annotated[str | None, Field(pattern=r"^[\w.-]+$")] = None
     """Type of the GPUs as Ray names it; other nodes get no trial."""
     max_concurrent: Annotated[int | None, Field(ge=1)] = None
 
+    @field_validator("pretrain")
+    @classmethod
+    def _on_the_same_devices(cls, pretrain: Share, info: ValidationInfo) -> Share:
+        gpus = info.data.get("gpus")
+        if None not in (gpus, pretrain.gpus) and (gpus == 0) != (pretrain.gpus == 0):
+            raise ValueError(f"gpus above 0 where a trial's are, and 0 where they are: {gpus:g}")
+        return pretrain
+
+    @property
+    def devices(self) -> float:
+        """Return the GPUs, or without any the CPUs, as budgets count them."""
+        return self.gpus or self.cpus
+
+    def of(self, kind: JobKind) -> Self:
+        """Return what a job occupies: pretrainings may have a share of their own."""
+        own = self.pretrain.model_dump(exclude_none=True) if kind == "pretrain" else {}
+        return self.model_copy(update=own)
+
     def as_bundle(self) -> dict[str, float]:
-        """Return what one trial occupies, in Ray's words."""
+        """Return what one job occupies, in Ray's words."""
         return {"CPU": self.cpus, "GPU": self.gpus} | dict.fromkeys(self.labels, _LABEL_SHARE)
 
     @property

@@ -64,7 +64,7 @@ def study(*trials: TrialRecord) -> StudyRecord:
         "name": "demo",
         "seed": SEED,
         "objective": {"metric": "val/cd_l1", "direction": "minimize"},
-        "resources": {"cpus": 2},
+        "resources": {"cpus": 2, "pretrain": {"cpus": 4}},
     }
     return StudyRecord(name="demo", spec=spec, trials=trials, shared=())
 
@@ -146,6 +146,7 @@ def test_the_budget_runs_all_arms_of_a_replicate_before_the_next() -> None:
     chosen = [trial(1, 4.0, **lr(1e-4)), trial(0, 5.0)]
     space = space_of(study(*chosen), chosen, seeds=2)
     assert (space.num_trials, space.confirms, space.resources.cpus) == (4, "demo", 2)
+    assert space.resources.of("pretrain").cpus == 4
     taken = [propose(space, [], number).params for number in range(space.num_trials)]
     assert [(p["replicate"], p["arm"]) for p in taken] == [
         (0, "t00001"), (0, "t00000"), (1, "t00001"), (1, "t00000")

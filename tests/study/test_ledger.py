@@ -115,6 +115,23 @@ def test_gpus_count_where_a_job_has_some() -> None:
     assert ledger.spent([]).device_hours == pytest.approx(1.0)
 
 
+def test_a_pretraining_counts_with_its_own_devices_in_this_session_and_in_earlier_ones() -> None:
+    shares = "[resources]\ngpus = 0.25\n[resources.pretrain]\ngpus = 1\n"
+    board, ledger, _ = make("", shares, Past(0.0, {"old": 2 * HOUR_S}))
+    reports = epochs(8, 0.25, "pretrain").reports
+    config = board.space.base
+    ledger.learn(
+        SharedRecord(key="old", config=config, reports=reports, seconds=1.0, complete=True)
+    )
+    assert ledger.device_hours == pytest.approx(1 * 2.0)
+    ledger.book(Work("new", "pretrain", "new", 4), epochs(2, 1.0, "pretrain").reports)
+    ledger.book(Work("t00000", "semi", "new", 4), epochs(2, 1.0).reports)
+    assert ledger.device_hours == pytest.approx(1 * 4.0 + 0.25 * 2.0)
+    pretrain, trial = Work("p", "pretrain", "new", 4), Work("t", "semi", "new", 8)
+    assert ledger.need(pretrain, trial) == Need(hours=4.0 + 8.0, device_hours=1 * 4.0 + 0.25 * 8.0)
+    assert ledger.spent([trial]).device_hours == pytest.approx(4.5 + 0.25 * 8.0)
+
+
 def test_the_speed_of_what_others_pretrained_is_known_but_not_spent() -> None:
     board, ledger, _ = make("")
     reports = epochs(8, 0.25, "pretrain").reports

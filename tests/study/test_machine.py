@@ -50,7 +50,7 @@ def test_only_nodes_of_the_type_count_and_an_impossible_trial_is_told_what_there
 
 def test_more_than_one_gpu_is_a_whole_number_of_them() -> None:
     assert Resources(gpus=2.0).gpus == 2
-    with pytest.raises(ValidationError, match="a trial has whole GPUs, or a share of one"):
+    with pytest.raises(ValidationError, match="whole GPUs, or a share of one"):
         Resources(gpus=1.5)
 
 

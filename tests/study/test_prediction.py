@@ -123,6 +123,17 @@ def test_closed_forms_of_a_launch() -> None:
     assert found.total_bytes == found.pretrain_bytes + 6 * found.trial_bytes + found.control_bytes
 
 
+def test_pretrainings_that_take_more_slots_take_longer_together() -> None:
+    space = parse(BASE + EMA.replace("semi.ema_decay", "pretrain.lr"))
+    planned = plan(space, 6)
+    probes = {planned[0].kind: PROBE}
+    pretrain_s = (100 * 1.0 + 10 * 2.0) + (10 * 0.5 + 5)
+    plain = predict(planned, probes, 3, "cpu")
+    for slots, rounds in ((1.5, 3), (2, 6), (3, 6), (9, 6), (0.5, 1)):
+        found = predict(planned, probes, 3, "cpu", pretrain_slots=slots)
+        assert found.wall_s - plain.wall_s == pytest.approx((rounds - 2) * pretrain_s)
+
+
 def test_stopping_saves_epochs_and_controls() -> None:
     searched = EMA.replace("ema_decay", "lr")
     space = parse("controls = true\n" + BASE + searched + "[pruner]\nreduction_factor = 2\n")

@@ -91,6 +91,22 @@ def test_two_slots_without_stopping_take_the_time_that_a_hand_finds() -> None:
     assert outcome.seconds == {"pretrain": 3.0, "trial": 2.0 + 5.0 + 8.0, "control": 0.0}
 
 
+def test_pretrainings_of_a_whole_gpu_among_trials_of_a_third_come_to_their_turn() -> None:
+    study, plain = synthetic_study(30), synthetic_space()
+    whole = tables.Resources(gpus=0.3333, pretrain=tables.Share(gpus=1))
+    space = replace(plain, resources=whole)
+    pruner = tables.NoPruner(name="none")
+    outcome, before = (simulate(study, 3, pruner, space=each) for each in (space, plain))
+    assert {end[1] for end in ends(outcome)} == {"complete"}
+    assert len(outcome.ends) == 30
+    assert outcome.seconds == before.seconds
+    assert outcome.makespan_s > before.makespan_s
+    used = outcome.seconds["trial"] + 3 * outcome.seconds["pretrain"]
+    summary = summarize("", outcome, study, space, {})
+    assert summary.utilization == pytest.approx(used / (3 * outcome.makespan_s))
+    assert summary.utilization <= 1
+
+
 def test_asha_stops_whom_the_rule_stops_by_hand() -> None:
     curves = [[5.0, 4.0, 3.0], [6.0, 3.0, 1.0], [4.0, 4.5, 2.0]]
     pruner = tables.Asha(first_rung=1, reduction_factor=2)
@@ -118,7 +134,7 @@ def test_asha_stops_whom_the_rule_stops_by_hand() -> None:
 def told(study: StudyRecord, outcome: Outcome) -> Summary:
     objective = synthetic_space().objective
     targets = {key: e.result.values[METRIC] for key, e in bests_of(outcome, objective).items()}
-    return summarize("", outcome, study, objective, targets)
+    return summarize("", outcome, study, synthetic_space(), targets)
 
 
 def recorded(outcome: Outcome, study: StudyRecord) -> StudyRecord:
