@@ -56,6 +56,10 @@ class Board:
         self.trials: dict[str, Entry] = {}
         self.shared: dict[str, Shared] = {}
         self.live: dict[str, Job] = {}
+        self.resting: set[str] = set()
+        """Workers that keep their slots without a job, because their nodes are slow."""
+        self.num_moved = 0
+        """Jobs that this session moved from slow nodes."""
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.changed = threading.Condition()
         self.is_alone = True
@@ -137,6 +141,11 @@ class Board:
             self.slots = slots
             self.changed.notify_all()
 
+    @property
+    def num_free(self) -> int:
+        """Return how many jobs may start now; one may run whatever rests."""
+        return max(1, self.slots - len(self.resting)) - len(self.live)
+
     def is_exhausted(self) -> bool:
         """Return whether no job will ever come again."""
         with self.changed:
@@ -179,7 +188,7 @@ class Board:
     def take(self, tune_id: str) -> Job | None:
         """Return the next job; None while all wait for something or all slots are used."""
         with self.changed:
-            if self.loss or len(self.live) >= self.slots:
+            if self.loss or self.num_free <= 0:
                 return None
             job = self._backlog.pop(self.spent(), self.is_alone)
             if job:
@@ -267,6 +276,22 @@ class Board:
             if self._deaths[tune_id] >= _DEATHS:
                 self.lose(tune_id, f"its worker failed several times: {death.reason}")
             return ""
+
+    def let_go(self, tune_id: str) -> Job | None:
+        """Take a job back from a worker that rests from now on; None if it has none any more."""
+        with self.changed:
+            job = self.live.pop(tune_id, None)
+            if job:
+                self._backlog.put_back(job)
+                self.resting.add(tune_id)
+                self.changed.notify_all()
+            return job
+
+    def reuse(self, tune_id: str) -> None:
+        """Take note that a worker does not rest any more."""
+        with self.changed:
+            self.resting.discard(tune_id)
+            self.changed.notify_all()
 
     def stop(self, trial: str) -> bool:
         """Stop a trial because the user wants it: where it waits, or at its next report.

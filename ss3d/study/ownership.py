@@ -25,7 +25,7 @@ class Ownership:
         """
         board = self._board
         with board.changed:
-            free = 0 if board.loss else board.slots - len(board.live)
+            free = 0 if board.loss else board.num_free
             found: list[Job] = []
             for job in board.jobs() if free > 0 else ():
                 state = self._state(job)
@@ -63,7 +63,7 @@ class Ownership:
         with self._board.changed:
             shared = self._board.shared[key]
             if shared.state == "claimed":
-                if self._board.slots > len(self._board.live):
+                if self._board.num_free > 0:
                     return False
                 shared.state = "waiting"
             return shared.state != "running"

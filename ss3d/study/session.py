@@ -24,6 +24,7 @@ from ss3d.study.board import Board
 from ss3d.study.environment import host_of, port_of
 from ss3d.study.job import Place
 from ss3d.study.machine import check_fits, offered_cpus, slots_on
+from ss3d.study.moves import Moves
 from ss3d.study.ray_watch import answers
 from ss3d.study.searcher import Heartbeat, JobSearcher, RungScheduler
 from ss3d.study.tables import Resources
@@ -139,7 +140,7 @@ def run_jobs(
         KeyboardInterrupt: `interrupted` was set; running jobs die with the Ray session.
         ServiceError: a job was lost for good, by nothing of its own, or Ray is; all can be resumed.
     """
-    resources = board.space.resources
+    resources, moves = board.space.resources, Moves(board)
 
     def on_step() -> None:
         beat()
@@ -154,8 +155,8 @@ def run_jobs(
                 trainable or JobTrainable, tune.PlacementGroupFactory([resources.as_bundle()])
             ),
             tune_config=tune.TuneConfig(
-                search_alg=JobSearcher(board, place, on_step),
-                scheduler=RungScheduler(board),
+                search_alg=JobSearcher(board, place, on_step, moves),
+                scheduler=RungScheduler(board, moves),
                 num_samples=-1,
                 reuse_actors=True,
             ),
