@@ -144,7 +144,7 @@ class Board:
     @property
     def num_free(self) -> int:
         """Return how many jobs may start now; one may run whatever rests."""
-        return max(1, self.slots - len(self.resting)) - len(self.live)
+        return max(min(1, self.slots), self.slots - len(self.resting)) - len(self.live)
 
     def is_exhausted(self) -> bool:
         """Return whether no job will ever come again."""
@@ -290,8 +290,9 @@ class Board:
     def reuse(self, tune_id: str) -> None:
         """Take note that a worker does not rest any more."""
         with self.changed:
-            self.resting.discard(tune_id)
-            self.changed.notify_all()
+            if tune_id in self.resting:
+                self.resting.remove(tune_id)
+                self.changed.notify_all()
 
     def stop(self, trial: str) -> bool:
         """Stop a trial because the user wants it: where it waits, or at its next report.

@@ -23,8 +23,8 @@ class Job:
     """The pretrain key, or the key of the control."""
     killed: str = ""
     """Why it is not tried again: its workers were killed; the next one tells it as its end."""
-    avoid: tuple[str, ...] = ()
-    """Nodes, by Ray's IDs, that it was moved from and does not begin on."""
+    avoid: str = ""
+    """The node, by Ray's ID, that it was moved from and does not begin on."""
 
     @property
     def name(self) -> str:

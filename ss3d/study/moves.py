@@ -17,8 +17,6 @@ from ss3d.study.ledger import Work
 from ss3d.study.planned import kind_of
 from ss3d.study.stragglers import Lag, Stragglers
 
-_MOVES = 2
-"""Of a job, at most: nothing goes to and fro."""
 _MOVING_S = 30.0
 """That a job is expected to lose: a process starts, imports, and loads data and checkpoint."""
 _LONGEST_REST_S = 3600.0
@@ -53,15 +51,15 @@ class Moves:
         self._stragglers = Stragglers()
         self._due: dict[str, tuple[Lag, float]] = {}
         """Workers that were told to let go, with the seconds that their jobs would have stayed."""
-        self._left: dict[str, list[str]] = {}
-        """The nodes that a job was moved from, by Ray's IDs."""
+        self._left: dict[str, str] = {}
+        """The node that a job was moved from, once at most."""
         self._rests: dict[str, _Rest] = {}
         self._heard_at = clock()
 
     def steer(self, job: Job) -> Job:
-        """Return a job that is about to start, with the nodes that it shall not start on."""
-        left = self._left.get(job.name, ())
-        return replace(job, avoid=tuple(node for node in left if node in self._rests))
+        """Return a job that is about to start, with the node that it shall not start on."""
+        left = self._left.get(job.name, "")
+        return replace(job, avoid=left if left in self._rests else "")
 
     def is_due(self, tune_id: str, progress: Progress) -> bool:
         """Take a worker's progress; return whether its job is to move before its next epoch."""
@@ -76,7 +74,10 @@ class Moves:
                 return False
             seconds = [r.system["epoch_s"] for r in progress.reports if r.epoch]
             lag = self._stragglers.see(tune_id, seconds, self._rests)
-            if lag is None or len(self._left.get(job.name, ())) >= _MOVES:
+            if lag is None:
+                return False
+            if left := self._left.get(job.name):
+                self._rests.pop(left, None)  # the job is slow by itself, and that node is not
                 return False
             epochs = Work.of(job.kind, board.trials[job.trial].spec).epochs
             rest = epochs - progress.reports[-1].epoch
@@ -97,7 +98,7 @@ class Moves:
             job = self._board.let_go(tune_id)
             if job and tune_id in self._due:
                 self._move(job, node, *self._due.pop(tune_id))
-            return not self._board.is_exhausted() and self._rests_still(node.id)
+            return not self._board.is_exhausted() and self._is_resting(node)
 
     def forget(self, tune_id: str) -> None:
         """Take note that a worker ended."""
@@ -114,7 +115,7 @@ class Moves:
 
     def _move(self, job: Job, node: Node, lag: Lag, stay_s: float) -> None:
         self._board.num_moved += 1
-        self._left.setdefault(job.name, []).append(node.id)
+        self._left[job.name] = node.id
         self._heard_at = now = self._clock()
         patience_s = max(_SILENCE_S, _SILENT_EPOCHS * lag.cohort_s)
         self._rests[node.id] = _Rest(now + min(stay_s, _LONGEST_REST_S), patience_s)
@@ -122,14 +123,16 @@ class Moves:
         facts = {"trial": job.trial, "node": node.id, "epoch_s": lag.epoch_s}
         log.info(told, extra={"facts": facts | {"cohort_s": lag.cohort_s}})
 
-    def _rests_still(self, node: str) -> bool:
+    def _is_resting(self, node: Node) -> bool:
         """Return whether a node still rests; one that is alone in the end trains again."""
-        rest, now = self._rests.get(node), self._clock()
+        rest, now = self._rests.get(node.id), self._clock()
         if rest is None:
             return False
         is_alone = now - self._heard_at > rest.patience_s
         if is_alone:
             self._stragglers.forget_cohorts()
-        if is_alone or now > rest.until:
-            del self._rests[node]
-        return node in self._rests
+        if not is_alone and now <= rest.until:
+            return True
+        del self._rests[node.id]
+        log.info("node %s gets jobs again", node)
+        return False

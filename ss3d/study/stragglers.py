@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 _FACTOR = 2.5
-"""Times the cohort's median that each of the last epochs took."""
-_IN_A_ROW = 3
-_COHORT = 5
-"""Epochs on other nodes that are enough to compare with."""
-_KEPT = 64
-"""Newest epochs of a cohort: what was fast once says little of now."""
+"""Times the cohort's seconds that each of the newest epochs took."""
+_NEWEST = 3
+"""Epochs that are compared, of the job and of each node: when all become slow, all look slow."""
 
 
 @dataclass(frozen=True)
 class Lag:
-    """What an epoch takes a straggler, and its cohort."""
+    """Seconds of an epoch of a straggler, and of its cohort."""
 
     epoch_s: float
     cohort_s: float
@@ -29,20 +26,26 @@ class Lag:
         return self.epoch_s / self.cohort_s
 
 
+def _newest() -> deque[float]:
+    return deque(maxlen=_NEWEST)
+
+
 @dataclass
 class _Run:
     node: str
     effort: Hashable
     is_warm: bool = False
-    newest: deque[float] = field(default_factory=lambda: deque(maxlen=_IN_A_ROW))
+    newest: deque[float] = field(default_factory=_newest)
 
 
 class Stragglers:
-    """Compares running jobs with their cohorts: epochs of equal effort, on all nodes."""
+    """Compares running jobs with their cohorts: the newest epochs of equal effort on each node."""
 
     def __init__(self) -> None:
         self._runs: dict[str, _Run] = {}
-        self._cohorts: dict[Hashable, deque[tuple[str, float]]] = {}
+        self._cohorts: defaultdict[Hashable, defaultdict[str, deque[float]]] = defaultdict(
+            lambda: defaultdict(_newest)
+        )
 
     def begin(self, run: str, node: str, effort: Hashable) -> None:
         """Take note that a job runs.
@@ -80,10 +83,14 @@ class Stragglers:
         warm = seconds if it.is_warm else seconds[1:]
         it.is_warm = it.is_warm or bool(seconds)
         it.newest.extend(warm)
-        cohort = self._cohorts.setdefault(it.effort, deque(maxlen=_KEPT))
-        cohort.extend((it.node, epoch_s) for epoch_s in warm)
-        others = [s for node, s in cohort if node != it.node and node not in resting]
-        if len(it.newest) < _IN_A_ROW or len(others) < _COHORT:
+        nodes = self._cohorts[it.effort]
+        nodes[it.node].extend(warm)
+        others = [
+            median(newest)
+            for node, newest in nodes.items()
+            if len(newest) == _NEWEST and node != it.node and node not in resting
+        ]
+        if len(it.newest) < _NEWEST or not others:
             return None
         lag = Lag(median(it.newest), median(others))
         return lag if min(it.newest) > _FACTOR * lag.cohort_s else None

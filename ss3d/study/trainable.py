@@ -75,7 +75,7 @@ class JobTrainable(tune.Trainable):
 
     def _take(self, config: dict[str, Any]) -> None:
         job, _ = from_config(config)
-        self._is_unwanted = ray.get_runtime_context().get_node_id() in job.avoid
+        self._is_unwanted = ray.get_runtime_context().get_node_id() == job.avoid
         self._is_resting = False
         self._progress = self.begin(config)
 
