@@ -17,6 +17,7 @@ from ray.tune.schedulers import TrialScheduler
 from ss3d.bench.timing import Latency, latency
 from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Job, Place, Progress, from_config
+from ss3d.study.moves import Moves
 from ss3d.study.proposals import propose
 from ss3d.study.searcher import PAYLOAD, JobSearcher, RungScheduler
 from ss3d.study.simulation import InOrder, Simulation
@@ -61,8 +62,9 @@ class Plugins:
 
     def __init__(self, simulation: Simulation) -> None:
         place = Place(study="synthetic", store="", data="", cache_dir="", gpus=0)
-        self._searcher = JobSearcher(simulation.board, place, beat=lambda: None)
-        self._scheduler = RungScheduler(simulation.board)
+        moves = Moves(simulation.board)
+        self._searcher = JobSearcher(simulation.board, place, lambda: None, moves)
+        self._scheduler = RungScheduler(simulation.board, moves)
         self.samples: defaultdict[str, list[float]] = defaultdict(list)
 
     def take(self, tune_id: str) -> Job | None:
@@ -73,15 +75,16 @@ class Plugins:
 
     def report(self, tune_id: str, progress: Progress) -> bool:
         """Ask the scheduler."""
-        result, trial = {PAYLOAD: progress.to_json()}, SimpleNamespace(trial_id=tune_id)
+        result, trial = {PAYLOAD: progress.to_json()}, _trial(tune_id)
         with _timed(self.samples["on_trial_result"]):
-            answer = self._scheduler.on_trial_result(None, _as_any(trial), result)
+            answer = self._scheduler.on_trial_result(None, trial, result)
         return answer == TrialScheduler.STOP
 
     def end(self, tune_id: str, progress: Progress) -> None:
-        """Tell the searcher."""
-        result = {PAYLOAD: progress.to_json()}
+        """Tell both."""
+        result, trial = {PAYLOAD: progress.to_json()}, _trial(tune_id)
         with _timed(self.samples["on_trial_complete"]):
+            self._scheduler.on_trial_complete(None, trial, result)
             self._searcher.on_trial_complete(tune_id, result)
 
 
@@ -132,6 +135,6 @@ def _timed(samples: list[float]) -> Iterator[None]:
     samples.append(time.perf_counter() - started)
 
 
-def _as_any(value: object) -> Any:
+def _trial(tune_id: str) -> Any:
     """Return a stand-in for Tune's trial: the scheduler reads its id only."""
-    return value
+    return SimpleNamespace(trial_id=tune_id)

@@ -87,10 +87,13 @@ def draw(snapshot: Snapshot, study: str, metric: str) -> RenderableType:
     head.append(f" · {duration(snapshot.seconds)}{eta}{left}", style="not bold dim")
     refused = [Text(f"nothing new is started: {snapshot.refused}")] if snapshot.refused else []
     paused = [Text(f"training pauses: {snapshot.paused}", "yellow")] if snapshot.paused else []
+    count = snapshot.num_resting
+    resting = [Text(f"slots at rest on slow nodes: {count}", "yellow")] if count else []
     return Group(
         head,
         *refused,
         *paused,
+        *resting,
         Padding(ProgressBar(total=snapshot.target, completed=ended), 0),  # alone, it ends no line
         *(_best(best, metric) for best in snapshot.best),
         _table(snapshot, metric),

@@ -51,11 +51,12 @@ class Backlog:
             self._controls.append(key)
 
     def put_back(self, job: Job) -> None:
-        """Let a job that was lost wait again, before all others."""
+        """Let a job that was lost, or let go, wait again, before all others."""
         if job.kind == "trial":
             self._waiting.appendleft(job.trial)
             return
-        self._shared[job.key].state = "waiting"
+        shared = self._shared[job.key]
+        shared.state, shared.is_taken_over = "waiting", False
         if job.kind == "control":
             self._controls.appendleft(job.key)
 

@@ -57,6 +57,8 @@ class Board:
         self.shared: dict[str, Shared] = {}
         self.live: dict[str, Job] = {}
         self.room = Room(space.resources, self.live)
+        self.num_moved = 0
+        """Jobs that this session moved from slow nodes."""
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.changed = threading.Condition()
         self.is_alone = True
@@ -285,6 +287,22 @@ class Board:
             if self._deaths[tune_id] >= _DEATHS:
                 self.lose(tune_id, f"its worker failed several times: {death.reason}")
             return ""
+
+    def let_go(self, tune_id: str) -> Job | None:
+        """Take a job back from a worker that rests from now on; None if it has none any more."""
+        with self.changed:
+            job = self.live.pop(tune_id, None)
+            if job:
+                self._backlog.put_back(job)
+                self.room.rest(tune_id, job)
+                self.changed.notify_all()
+            return job
+
+    def reuse(self, tune_id: str) -> None:
+        """Take note that a worker does not rest any more."""
+        with self.changed:
+            if self.room.wake(tune_id):
+                self.changed.notify_all()
 
     def stop(self, trial: str) -> bool:
         """Stop a trial because the user wants it: where it waits, or at its next report.

@@ -74,6 +74,10 @@ class Metrics(Collector):
         yield self._one("session_seconds", "Since the session began.", snapshot.seconds)
         told = "Whether workers wait because the spool of the driver's node is full."
         yield self._one("paused", told, bool(snapshot.paused))
+        told = "Jobs that this session moved from nodes much slower than others of their kind."
+        yield self._one("moved_jobs", told, snapshot.num_moved)
+        told = "Slots on such nodes that are not used for now."
+        yield self._one("resting_slots", told, snapshot.num_resting)
 
     def _of_lags(self) -> Iterator[Metric]:
         spool, lag = self._spool(), self._lag()

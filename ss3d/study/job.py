@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from ss3d.trial.records import EpochReport
 
@@ -23,6 +23,8 @@ class Job:
     """The pretrain key, or the key of the control."""
     killed: str = ""
     """Why it is not tried again: its workers were killed; the next one tells it as its end."""
+    avoid: str = ""
+    """The node, by Ray's ID, that it was moved from and does not begin on."""
 
     @property
     def name(self) -> str:
@@ -49,6 +51,22 @@ class Place:
     """Epochs of the teacher-student phase whose reports keep the values of single models."""
 
 
+class Node(NamedTuple):
+    """Where a worker runs."""
+
+    id: str = ""
+    """Ray's."""
+    host: str = ""
+    kind: str = ""
+    """What nodes have in common on which an epoch should take as long: the device, most of all."""
+
+    def __str__(self) -> str:
+        return f"{self.host} ({self.id[:8]})"
+
+
+_UNKNOWN = Node()
+
+
 @dataclass(frozen=True)
 class Progress:
     """What a worker reports after each epoch."""
@@ -61,6 +79,9 @@ class Progress:
     """Why the job failed by itself; empty otherwise."""
     is_too_large: bool = False
     """Whether it failed because it needs more memory than there is, or kills its workers."""
+    node: Node = _UNKNOWN
+    has_let_go: bool = False
+    """Whether it has the job no longer: all of it is in the store, for another node."""
 
     def to_json(self) -> str:
         """Return one text, which Tune's result dictionaries leave alone."""
@@ -72,7 +93,7 @@ class Progress:
         """Read what `to_json` wrote."""
         tree = json.loads(text)
         reports = tuple(EpochReport.model_validate(report) for report in tree.pop("reports"))
-        return cls(reports=reports, **tree)
+        return cls(reports=reports, node=Node(*tree.pop("node")), **tree)
 
 
 def to_config(job: Job, place: Place) -> dict[str, Any]:

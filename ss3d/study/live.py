@@ -75,6 +75,10 @@ class Snapshot:
     """Trials that began from a pretrained state that was there already."""
     paused: str = ""
     """Why workers wait in the middle of their jobs; empty if they do not."""
+    num_moved: int = 0
+    """Jobs that this session moved from slow nodes."""
+    num_resting: int = 0
+    """Slots on slow nodes that are not used for now."""
 
 
 def why_ended(snapshot: Snapshot) -> str:
@@ -116,6 +120,7 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         )
         spent, refused = board.spent(), board.why_refused()
         device_hours, num_reused = board.device_hours(), board.num_reused()
+        num_moved, num_resting = board.num_moved, len(board.room.resting)
     counts = Counter(line.state for line in trials)
     seconds = time.monotonic() - started
     ended = sum(counts[state] for state in ("complete", "pruned", "failed"))
@@ -133,6 +138,8 @@ def take_snapshot(board: Board, started: float, num_before: int) -> Snapshot:
         device_hours=device_hours,
         num_reused=num_reused,
         paused=board.paused,
+        num_moved=num_moved,
+        num_resting=num_resting,
     )
 
 

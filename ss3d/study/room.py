@@ -32,16 +32,17 @@ class Room:
         self._slots = {kind: slots_of(kind, resources) for kind in shares}
         self._live = live
         self._unplaced: set[str] = set()
+        self.resting: dict[str, Job] = {}
+        """Workers that keep their slots without a job, because their nodes are slow."""
 
     def slots_of(self, kind: JobKind) -> float:
         """Return the slots that a job takes; one that is larger than all of them takes all."""
         return min(self._slots[kind], self.slots)
 
     def free(self) -> float:
-        """Return the slots that no job takes."""
-        if self._slots["pretrain"] == 1:
-            return self.slots - len(self._live)  # without a look at each: there may be hundreds
-        return self.slots - math.fsum(self.slots_of(job.kind) for job in self._live.values())
+        """Return the slots that neither a job nor a resting worker takes; one job runs anyway."""
+        awake = self.slots - self._taken(self.resting)
+        return max(min(1, self.slots), awake) - self._taken(self._live)
 
     def fits(self, kind: JobKind, free: float) -> bool:
         """Return whether a job may be handed out now.
@@ -54,6 +55,15 @@ class Room:
             return False
         return free > _ROUNDING and self.slots_of(kind) <= free + _ROUNDING
 
+    def rest(self, tune_id: str, job: Job) -> None:
+        """Take note that a worker keeps the slots of a job that it let go."""
+        self.settle(tune_id)
+        self.resting[tune_id] = job
+
+    def wake(self, tune_id: str) -> bool:
+        """Take note that a worker rests no longer; return whether it did."""
+        return self.resting.pop(tune_id, None) is not None
+
     def await_place(self, tune_id: str) -> None:
         """Take note that a live job has no place in Ray: not yet, or no longer."""
         self._unplaced.add(tune_id)
@@ -65,6 +75,11 @@ class Room:
     def settle(self, tune_id: str) -> None:
         """Take note that a job has its place, or needs none any more."""
         self._unplaced.discard(tune_id)
+
+    def _taken(self, jobs: Mapping[str, Job]) -> float:
+        if self._slots["pretrain"] == 1:
+            return len(jobs)  # without a look at each: there may be hundreds
+        return math.fsum(self.slots_of(job.kind) for job in jobs.values())
 
 
 def slots_of(kind: JobKind, resources: Resources) -> float:

@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 from ss3d.study.board import Board
 from ss3d.study.deaths import read_death
 from ss3d.study.job import JobKind, Place, Progress, to_config
+from ss3d.study.moves import Moves
 
 _IDLE_S = 0.2
 PAYLOAD = "progress"
@@ -38,11 +39,13 @@ class JobSearcher(Unsaved, Searcher):
         board: has the jobs.
         place: where workers find things; each kind of job with the GPUs that it occupies.
         beat: called while nothing runs; may raise KeyboardInterrupt to leave.
+        moves: says where a job shall not start.
     """
 
-    def __init__(self, board: Board, place: Place, beat: Callable[[], None]) -> None:
+    def __init__(self, board: Board, place: Place, beat: Callable[[], None], moves: Moves) -> None:
         super().__init__()
         self._board = board
+        self._moves = moves
         resources = board.space.resources
         self._places = {
             kind: replace(place, gpus=resources.of(kind).gpus) for kind in get_args(JobKind)
@@ -61,7 +64,7 @@ class JobSearcher(Unsaved, Searcher):
             if not self._board.wait_idle(_IDLE_S):
                 return None
             self._beat()
-        return to_config(job, self._places[job.kind])
+        return to_config(self._moves.steer(job), self._places[job.kind])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -77,11 +80,12 @@ class JobSearcher(Unsaved, Searcher):
 
 
 class RungScheduler(Unsaved, FIFOScheduler):
-    """Continues or stops jobs as the board's rule says."""
+    """Continues or stops jobs as the board's rule says, and moves those that straggle."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, moves: Moves) -> None:
         super().__init__()
         self._board = board
+        self._moves = moves
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Prefer no job: Tune starts them in their order.
@@ -94,13 +98,27 @@ class RungScheduler(Unsaved, FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Take a worker's progress and answer CONTINUE or STOP."""
         progress = Progress.from_json(result[PAYLOAD])
+        if progress.has_let_go:
+            trial.max_failures = 0  # its job is another Tune trial's now
+            is_resting = self._moves.may_rest(trial.trial_id, progress.node)
+            return TrialScheduler.CONTINUE if is_resting else TrialScheduler.STOP
         decision = self._board.report(trial.trial_id, progress)
         is_pruned = decision is not None and decision.stop
-        is_stopped = is_pruned or self._board.is_taken_over(trial.trial_id)
-        return TrialScheduler.STOP if is_stopped else TrialScheduler.CONTINUE
+        if is_pruned or self._board.is_taken_over(trial.trial_id):
+            return TrialScheduler.STOP
+        if self._moves.is_due(trial.trial_id, progress):
+            worker = trial.temporary_state.ray_actor
+            assert worker is not None
+            worker.let_go.remote()  # goes before Tune's next call
+        return TrialScheduler.CONTINUE
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Any) -> None:
+        """Forget the worker, which begins another job."""
+        self._moves.forget(trial.trial_id)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Tell the board what killed a job's worker; the next worker may get to know its end."""
+        self._moves.forget(trial.trial_id)
         death = read_death(Path(trial.error_file).read_text() if trial.error_file else "")
         if killed := self._board.die(trial.trial_id, death):
             trial.config["job"]["killed"] = killed

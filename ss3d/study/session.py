@@ -26,6 +26,7 @@ from ss3d.study.board import Board
 from ss3d.study.environment import TOKEN_ADVICE, host_of, port_of
 from ss3d.study.job import JobKind, Place, from_config
 from ss3d.study.machine import check_fits, offered_cpus, slots_on
+from ss3d.study.moves import Moves
 from ss3d.study.ray_watch import answers
 from ss3d.study.searcher import Heartbeat, JobSearcher, RungScheduler
 from ss3d.study.tables import Resources
@@ -157,6 +158,7 @@ def run_jobs(
         KeyboardInterrupt: `interrupted` was set; running jobs die with the Ray session.
         ServiceError: a job was lost for good, by nothing of its own, or Ray is; all can be resumed.
     """
+    moves = Moves(board)
 
     def on_step() -> None:
         beat()
@@ -169,8 +171,8 @@ def run_jobs(
         tuner = tune.Tuner(
             tune.with_resources(trainable or JobTrainable, _groups(board.space.resources)),
             tune_config=tune.TuneConfig(
-                search_alg=JobSearcher(board, place, on_step),
-                scheduler=RungScheduler(board),
+                search_alg=JobSearcher(board, place, on_step, moves),
+                scheduler=RungScheduler(board, moves),
                 num_samples=-1,
                 reuse_actors=True,
             ),

@@ -206,3 +206,13 @@ def test_a_claim_that_finds_no_free_slot_is_given_back(store: DirectoryStore, st
     assert board.shared[KEY].state == "waiting"
     board.widen(1)
     assert take(board, "a") == PRETRAIN
+
+
+def test_a_shared_job_that_its_worker_let_go_is_claimed_again(
+    store: DirectoryStore, start: Start
+) -> None:
+    board, _ = start(KEY)
+    assert take(board, "a") == PRETRAIN
+    assert board.let_go("a") == PRETRAIN
+    assert take(board, "b") == PRETRAIN
+    assert is_held(store, lease_of(KEY))
