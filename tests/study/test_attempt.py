@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import resource
-import shutil
 import threading
 import warnings
 from collections.abc import Iterator
