@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 
 from optuna.trial import FrozenTrial
 
-from ss3d.study.backlog import Backlog
 from ss3d.study.budget import Spent
 from ss3d.study.deaths import Death
-from ss3d.study.entries import Entry, KeyState, Shared
-from ss3d.study.events import Ended, Event, Reported, Sealed, SharedEvent
+from ss3d.study.events import Event
 from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Job, Progress
 from ss3d.study.judge import Judge
-from ss3d.study.ledger import Ledger, Work
+from ss3d.study.ledger import Ledger
 from ss3d.study.room import Room
 from ss3d.study.rungs import Decision, Rule
 from ss3d.study.space import Space
+from ss3d.study.standings import Standings
 from ss3d.trial.records import EpochReport, SharedRecord, TrialRecord, TrialResult, TrialSpec
 
 _DEATHS = 3
@@ -53,8 +51,6 @@ class Board:
     ) -> None:
         self.space = space
         self.target = target
-        self.trials: dict[str, Entry] = {}
-        self.shared: dict[str, Shared] = {}
         self.live: dict[str, Job] = {}
         self.room = Room(space.resources, self.live)
         self.num_moved = 0
@@ -68,11 +64,12 @@ class Board:
         self.loss = ""
         """Why a job was lost for good by nothing of its own, if one was: the session must end."""
         self._deaths: Counter[str] = Counter()
-        self._num_open = 0
-        """Trials whose result is not in the store."""
         self._judge = Judge(space, rule, decided, self.events.put)
         self._ledger = ledger
-        self._backlog = Backlog(space, ledger, self.trials, self.shared, target)
+        self._standings = Standings(space, target, self._judge, ledger, self.events.put)
+        self.trials = self._standings.trials
+        self.shared = self._standings.shared
+        self._backlog = self._standings.backlog
 
     @property
     def slots(self) -> int:
@@ -82,7 +79,7 @@ class Board:
     def next_number(self) -> int | None:
         """Return the number of the trial to propose now; None if enough of them wait."""
         with self.changed:
-            is_full = self._num_open > self.slots
+            is_full = self._standings.num_open > self.slots
             has_room = not is_full and self._backlog.may_propose(self.spent())
             return len(self.trials) if has_room else None
 
@@ -106,17 +103,7 @@ class Board:
             reports: that an earlier attempt left in the store.
         """
         with self.changed:
-            entry = Entry(spec, frozen_trial(spec, None, self.space.objectives))
-            entry.keep(reports)
-            self.trials[spec.trial] = entry
-            self._num_open += 1
-            self._judge.see(entry)
-            self._ledger.book(Work.of("trial", spec), entry.reports.values())
-            self._need(spec, ready)
-            self._backlog.add(spec.trial)
-            self.events.put(Sealed(spec.trial))
-            if self.shared[spec.pretrain_key].state == "failed":
-                self._fail_waiting(spec.pretrain_key)
+            self._standings.add(spec, ready, reports)
             self.changed.notify_all()
 
     def add_finished(self, spec: TrialSpec, result: TrialResult, ready: Set[str]) -> None:
@@ -125,19 +112,7 @@ class Board:
         If it is complete, it still needs its control.
         """
         with self.changed:
-            entry = Entry(spec, frozen_trial(spec, result, self.space.objectives))
-            entry.keep(result.reports)
-            entry.state, entry.reason, entry.is_committed = result.state, result.reason, True
-            entry.attempt, entry.finished_at = result.attempt, result.finished_at
-            entry.is_too_large = result.is_too_large
-            self.trials[spec.trial] = entry
-            self._judge.see(entry)
-            self._ledger.book(Work.of("trial", spec), entry.reports.values())
-            self._finish(entry)
-            entry.forget_models()
-            if entry.state == "complete" and spec.control_key not in ready:
-                self._need(spec, ready)
-                self._backlog.want_control(spec)
+            self._standings.add_finished(spec, result, ready)
 
     def widen(self, slots: int) -> None:
         """Set how many trials, or jobs that are as large, run at once."""
@@ -159,7 +134,7 @@ class Board:
         """
         with self.changed:
             running = self.live.values() if self.space.budget.is_timed else ()
-            return self._ledger.spent([self._work(job) for job in running])
+            return self._ledger.spent([self._standings.work(job) for job in running])
 
     def device_hours(self) -> float:
         """Return what was trained so far."""
@@ -215,13 +190,7 @@ class Board:
             reason: why it cannot be made; empty if it is made.
         """
         with self.changed:
-            shared = self.shared[job.key]
-            shared.state, shared.reason = "failed" if reason else "ready", reason
-            self._backlog.drop(job.key)
-            if shared.reports:  # it began here and was taken over
-                self.events.put(SharedEvent(job.key))
-            if reason and job.kind == "pretrain":
-                self._fail_waiting(job.key)
+            self._standings.end_elsewhere(job, reason)
             self.changed.notify_all()
 
     def is_taken_over(self, tune_id: str) -> bool:
@@ -236,19 +205,12 @@ class Board:
             job = self.live.get(tune_id)
             if job is None:
                 return None  # told after its end
-            known = (
-                self.trials[job.trial] if job.kind == "trial" else self.shared[job.key]
-            ).reports
-            if any((report.phase, report.epoch) not in known for report in progress.reports):
+            if self._standings.keep(job, progress):
                 self._deaths.pop(tune_id, None)
             if job.kind != "trial":
-                self._keep_shared(job, progress)
                 return None
-            entry = self.trials[job.trial]
-            self._keep_reports(entry, progress)
-            self.events.put(Reported(job.trial))
             epochs = sorted(r.epoch for r in progress.reports if r.phase == "semi" and r.epoch)
-            return self._judge.decide(entry, epochs)
+            return self._judge.decide(self.trials[job.trial], epochs)
 
     def end(self, tune_id: str, progress: Progress) -> None:
         """Take a job's end and its last progress; a job that ended already is left as it is."""
@@ -257,10 +219,7 @@ class Board:
             if job is None:
                 return
             self.room.settle(tune_id)
-            if job.kind == "trial":
-                self._end_trial(self.trials[job.trial], progress)
-            else:
-                self._end_shared(job, progress)
+            self._standings.end(job, progress)
             self.changed.notify_all()
 
     def die(self, tune_id: str, death: Death) -> str:
@@ -317,9 +276,7 @@ class Board:
             if any(job.kind == "trial" and job.trial == trial for job in self.live.values()):
                 self._judge.stop_next(entry)
             elif entry.state == "running" and self._judge.stop_now(entry):
-                self._backlog.withdraw(trial)
-                entry.state = "pruned"
-                self._close(entry)
+                self._standings.prune(entry)
                 self.changed.notify_all()
             return False
 
@@ -337,11 +294,7 @@ class Board:
     def committed(self, trial: str, result: TrialResult) -> None:
         """Take note that a trial's result is in the store: the sampler may see it now."""
         with self.changed:
-            entry = self.trials[trial]
-            entry.frozen = frozen_trial(entry.spec, result, self.space.objectives)
-            self._num_open -= not entry.is_committed
-            entry.is_committed = True
-            entry.forget_models()
+            self._standings.commit(trial, result)
             self.changed.notify_all()
 
     def record(self, trial: str) -> TrialRecord:
@@ -359,72 +312,3 @@ class Board:
         """Return a shared pretrained state or control as far as it got."""
         with self.changed:
             return self.shared[key].record(key)
-
-    def _need(self, spec: TrialSpec, ready: Set[str]) -> None:
-        """Note what a trial shares with others."""
-        for kind, key in spec.shared():
-            state: KeyState = "ready" if key in ready else "waiting"
-            self.shared.setdefault(key, Shared(kind, state, spec))
-
-    def _work(self, job: Job) -> Work:
-        return Work.of(job.kind, self.trials[job.trial].spec)
-
-    def _keep_shared(self, job: Job, progress: Progress) -> None:
-        shared = self.shared[job.key]
-        shared.keep(progress.reports)
-        self._ledger.book(self._work(job), shared.reports.values())
-        self.events.put(SharedEvent(job.key))
-
-    def _end_shared(self, job: Job, progress: Progress) -> None:
-        shared = self.shared[job.key]
-        if progress.is_done:
-            shared.state = "failed" if progress.failure else "ready"
-        else:  # it was stopped: another driver took it over
-            self._backlog.put_back(job)
-            shared.state = "elsewhere"
-        shared.is_taken_over = False
-        shared.reason, shared.is_too_large = progress.failure, progress.is_too_large
-        self._keep_shared(job, progress)
-        if progress.failure and job.kind == "pretrain":
-            self._fail_waiting(job.key)
-
-    def _fail_waiting(self, key: str) -> None:
-        """End all trials and controls that wait for a pretrained state that cannot be made."""
-        shared = self.shared[key]
-        for trial in self._backlog.give_up(key):
-            self.trials[trial].is_too_large = shared.is_too_large
-            self._fail(self.trials[trial], f"its pretraining failed: {shared.reason}")
-
-    def _end_trial(self, entry: Entry, progress: Progress) -> None:
-        entry.attempt = progress.attempt
-        if progress.failure:
-            entry.is_too_large = progress.is_too_large
-            self._fail(entry, progress.failure)
-            return
-        entry.state = "complete" if progress.is_done else "pruned"
-        if progress.is_done:
-            self._keep_reports(entry, progress)
-            self._backlog.want_control(entry.spec)
-        self._close(entry)
-
-    def _fail(self, entry: Entry, reason: str) -> None:
-        entry.state, entry.reason = "failed", reason
-        self._close(entry)
-
-    def _close(self, entry: Entry) -> None:
-        entry.finished_at = time.time()
-        self._finish(entry)
-        self.events.put(Ended(entry.spec.trial))
-
-    def _keep_reports(self, entry: Entry, progress: Progress) -> None:
-        entry.attempt = progress.attempt
-        entry.keep(progress.reports)
-        self._ledger.book(Work.of("trial", entry.spec), entry.reports.values())
-        self._judge.see(entry)
-
-    def _finish(self, entry: Entry) -> None:
-        """Let a trial that ended count for the budget, and for the best if it is complete."""
-        if entry.state == "complete":
-            objectives = self.space.objectives
-            entry.outcome = objectives.outcome(entry.result(objectives).values)
-        self._ledger.finish(entry.spec, entry.outcome)

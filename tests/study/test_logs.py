@@ -103,7 +103,10 @@ def test_a_session_goes_on_without_a_log_while_the_store_is_away(
     assert [line["message"] for line in read_lines(store, layout.session_log("x", 1))] == ["one"]
 
 
-def test_nothing_that_is_logged_ends_who_logs_it(store: AwayStore) -> None:
+def test_nothing_that_is_logged_ends_who_logs_it(
+    store: AwayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own would end a test worker
     session = SessionLog(store, "x")
     session.start()
     logging.getLogger("other").warning("a file's name in Latin-1: \udce9")
