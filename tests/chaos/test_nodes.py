@@ -38,10 +38,12 @@ DRAIN = """
 import sys, time
 from ray._raylet import GcsClient
 from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+from ray.core.generated.gcs_pb2 import GcsNodeInfo
 control_plane = GcsClient(address=sys.argv[1])
-nodes = {node.node_name: id for id, node in control_plane.get_all_node_info().items()}
 print("ready", flush=True)
-node, deadline_ms = nodes[sys.stdin.readline()], int(time.time() + 120) * 1000
+name, deadline_ms = sys.stdin.readline(), int(time.time() + 120) * 1000
+nodes = control_plane.get_all_node_info().items()
+(node,) = (id for id, info in nodes if info.node_name == name and info.state == GcsNodeInfo.ALIVE)
 is_accepted, why = control_plane.drain_node(
     node.hex(), DRAIN_NODE_REASON_PREEMPTION, "spot", deadline_ms
 )
@@ -114,11 +116,7 @@ def chaos(
     data_folder: Path,
     migrated_database: Path,
 ) -> Iterator[ChaosStudy]:
-    """A study over the nodes, in S3 and MLflow; its trials and the steps of an epoch may be given.
-
-    What an earlier test has killed or drained runs again.
-    """
-    cluster.up()
+    """A study over the nodes, in S3 and MLflow; number of trials and steps may be given."""
     (tmp_path / "nodes").mkdir()
     trials, steps = getattr(request, "param", (12, 14))
     space = independent_space(steps, EPOCHS)
@@ -164,7 +162,7 @@ def drain(cluster: LocalStack) -> Iterator[Callable[[Node], None]]:
 
 
 @IN_CHAOS
-@pytest.mark.parametrize("chaos", [(3, 40)], indirect=True)
+@pytest.mark.parametrize("chaos", [(3, 30)], indirect=True)
 @pytest.mark.parametrize("how", ["drained", "terminated", "drained and killed"])
 def test_a_trial_on_a_node_that_goes_away_goes_on_elsewhere(
     cluster: LocalStack,
@@ -174,6 +172,7 @@ def test_a_trial_on_a_node_that_goes_away_goes_on_elsewhere(
     tmp_path: Path,
     data_folder: Path,
 ) -> None:
+    cluster.up()  # what the test before has ended
     driver = chaos.start(**cluster.environment)
     node, trial = find_busy(cluster, chaos, driver)
     if how == "terminated":  # as a pod is
