@@ -72,7 +72,8 @@ def view(
         ):
             break
     else:
-        raise ConfigError(f"{data}: there is no model {model or 'of split ' + split}")
+        wanted = model or f"of split {split}, expected train, val or test"
+        raise ConfigError(f"{data}: there is no model {wanted}")
     if number >= len(item.images):
         raise ConfigError(
             f"--view: got {number}, {item.model_id} has views 0..{len(item.images) - 1}"

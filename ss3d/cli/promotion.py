@@ -123,7 +123,7 @@ def _candidate(store: Store, asked: _Asked) -> Iterator[Candidate]:
     from ss3d.tracking.candidate import directory_candidate, trial_candidate
 
     source = asked.source
-    if (Path(source) / "best").is_dir():
+    if any((Path(source) / name).is_dir() for name in ("best", "checkpoint")):  # of `ss3d train`
         if asked.where:
             raise ConfigError("--where: names a stratum of a study; a directory has none")
         yield directory_candidate(Path(source))

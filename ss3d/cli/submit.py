@@ -77,7 +77,8 @@ def say_outcome(study: str, job: str, outcome: Outcome, as_json: bool) -> None:
     if outcome.status == "STOPPED":
         code = _INTERRUPTED
     value = {"study": study, "job": job, "status": outcome.status, "exit_code": code}
-    emit(value, as_json, lambda: console.print(f"{job}: {outcome.status.lower()}"))
+    told = "interrupted" if code == _INTERRUPTED else outcome.status.lower()
+    emit(value, as_json, lambda: console.print(f"{job}: {told}"))
     if code is None or code < 0:
         raise ServiceError(
             f"{job} was lost: {outcome.message}; --resume goes on with study {study}"

@@ -36,6 +36,8 @@ _HOME = '"${SS3D_HOME:-$HOME/ss3d-data}"'
 _SECRETS = "set -a; if [ -f ~/driver.env ]; then . ~/driver.env; fi; set +a"
 """What cluster/README.md puts on the head for drivers alone."""
 _ALIVE = ("PENDING", "RUNNING")
+_TALKERS = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
+"""Loggers of Ray that tell how code is packed and sent and connections are closed."""
 
 
 class Outcome(NamedTuple):
@@ -73,7 +75,8 @@ class JobServer:
             raise ServiceError(f"no job server answers at {url}: {error}") from error
         from ray.job_submission import JobSubmissionClient  # Ray reads the environment at import
 
-        logging.getLogger("ray").setLevel(logging.WARNING)  # how it sends and closes says nothing
+        for name in _TALKERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
         with _asking(url):
             self._client = JobSubmissionClient(url)
 

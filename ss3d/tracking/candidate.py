@@ -106,7 +106,9 @@ def directory_candidate(directory: Path) -> Candidate:
     """
     best = directory / "best" if (directory / "best").is_dir() else directory
     if not (best / "student.safetensors").is_file():
-        raise CheckpointError(f"{directory}: holds no best/student.safetensors; is it trained?")
+        raise CheckpointError(
+            f"{directory}: holds no best/student.safetensors; train it to its end"
+        )
     lineage = directory / "lineage.json"
     recorded = read_json(lineage) if lineage.is_file() else {}
     return Candidate(

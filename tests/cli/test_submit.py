@@ -10,17 +10,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from ss3d.cli.main import app
+from ss3d.cli.submit import say_outcome
 from ss3d.errors import ConfigError, RefusedError, ServiceError, Ss3dError
 from ss3d.study import job_server
 from ss3d.study.environment import prepare_environment
@@ -230,3 +233,21 @@ def test_another_server_and_a_wrong_token_are_told(
     assert told in outcome.stderr
     assert CANARY not in outcome.stderr
     assert any(f"Bearer {CANARY}" in headers for headers in seen)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told", "ends"),
+    [
+        ("SUCCEEDED", 0, "succeeded", 0),
+        ("FAILED", 6, "failed", 6),
+        ("FAILED", 130, "interrupted", 130),
+        ("STOPPED", None, "interrupted", 130),
+    ],
+)
+def test_how_a_job_ended_is_told_and_its_code_is_ours(
+    status: str, code: int | None, told: str, ends: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with nullcontext() if ends == 0 else pytest.raises(typer.Exit) as ended:
+        say_outcome("paper", "job-1", Outcome(status, code, ""), as_json=False)
+    assert capsys.readouterr().out == f"job-1: {told}\n"
+    assert ended is None or ended.value.exit_code == ends

@@ -1,7 +1,9 @@
-"""A head that does not take our token is told apart from one that is away, before Ray tries."""
+"""Joining a cluster: whether it takes our token, and that Ray itself says nothing on stdout."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -57,3 +59,20 @@ def test_a_wrong_token_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_p
         settings = Settings(home=tmp_path, ray_address=address)
         with pytest.raises(RefusedError, match="refuses our token"):  # before it reads anything
             search(Request(space=tmp_path / "none.toml"), settings, None, Watcher())
+
+
+LOST_NODE = """
+from pathlib import Path
+from ss3d.study.environment import prepare_environment
+prepare_environment(Path("home"))
+from ray._private.worker import print_to_stdstream
+told = {"lines": ["Raylet is terminated.\\n [state-dump] x"], "pid": "raylet", "is_err": False}
+print_to_stdstream(told, ignore_prefix=False)
+print("{}")
+"""
+
+
+def test_what_ray_tells_of_a_lost_node_is_not_in_our_json(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", LOST_NODE]
+    outcome = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert outcome.stdout == "{}\n"

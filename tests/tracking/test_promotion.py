@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from ss3d.cli import promotion, registry
 from ss3d.config import canonical_json
-from ss3d.errors import ConfigError, RefusedError, ServiceError
+from ss3d.errors import CheckpointError, ConfigError, RefusedError, ServiceError
 from ss3d.report.clouds import read_ply
 from ss3d.settings import Settings
 from ss3d.store import layout
@@ -177,6 +177,14 @@ def test_wrong_options_are_told_before_anything_is_written(
     with pytest.raises(ConfigError, match=message):
         run(settings, "promote", "demo", *options)
     assert snapshot(settings.home) == before
+
+
+def test_a_directory_whose_training_has_not_ended_is_named(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "run" / "checkpoint").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="run: holds no best/student"):
+        run(settings, "promote", tmp_path / "run", "--model", "chairs")
 
 
 def test_a_dry_run_without_a_champion_tells_that_there_is_no_picture(

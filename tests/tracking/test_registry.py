@@ -149,7 +149,7 @@ def test_a_directory_of_train_is_promoted(
     assert outcome["version"] == 1
     assert (outcome["study"], outcome["trial"]) == (None, str(tmp_path / "run"))
     assert (resolve_model(settings, "models:/alone@champion") / "config.json").is_file()
-    with pytest.raises(CheckpointError, match="is it trained"):
+    with pytest.raises(CheckpointError, match="train it to its end"):
         promote_directory(store, settings, tmp_path, "alone")
 
 
