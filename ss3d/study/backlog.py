@@ -39,6 +39,8 @@ class Backlog:
         self._shared = shared
         self._waiting: deque[str] = deque()
         self._controls: deque[str] = deque()
+        self.begun: deque[Job] = deque()
+        """What a worker let go in the midst: it goes on first, whatever the budget says."""
 
     def add(self, trial: str) -> None:
         """Let a trial wait."""
@@ -51,12 +53,11 @@ class Backlog:
             self._controls.append(key)
 
     def put_back(self, job: Job) -> None:
-        """Let a job that was lost, or let go, wait again, before all others."""
+        """Let a job that was lost wait again, before all others."""
         if job.kind == "trial":
             self._waiting.appendleft(job.trial)
             return
-        shared = self._shared[job.key]
-        shared.state, shared.is_taken_over = "waiting", False
+        self._shared[job.key].state = "waiting"
         if job.kind == "control":
             self._controls.appendleft(job.key)
 
@@ -72,7 +73,11 @@ class Backlog:
 
     def withdraw(self, trial: str) -> None:
         """Let a trial wait no longer."""
-        self._waiting.remove(trial)
+        waiting = (job for job in self.begun if job.kind == "trial" and job.trial == trial)
+        if job := next(waiting, None):
+            self.begun.remove(job)
+        else:
+            self._waiting.remove(trial)
 
     def pop(self, spent: Spent, is_alone: bool, fits: Callable[[Job], bool]) -> Job | None:
         """Remove and return the next job that may start.
@@ -86,6 +91,8 @@ class Backlog:
             is_alone: whether a shared job needs no claim.
             fits: whether there is room for a job.
         """
+        if self.begun:
+            return self.begun.popleft() if fits(self.begun[0]) else None
         job = next((job for job in self.jobs(spent) if not self.is_elsewhere(job)), None)
         if job is None or not fits(job):
             return None
@@ -102,8 +109,10 @@ class Backlog:
     def jobs(self, spent: Spent) -> Iterator[Job]:
         """Yield the jobs that may start, in the order in which they are handed out.
 
-        Pretrainings, then trials, then controls; those that another driver makes are among them.
+        What was begun, then pretrainings, trials, controls; those that another driver makes are
+        among them.
         """
+        yield from self.begun
         yield from self._pretrains(spent)
         yield from self._ready_trials(spent)
         yield from self._ready_controls(spent)

@@ -133,7 +133,8 @@ class Board:
         Running jobs are left out if no hours are limited: hundreds of them are slow to look at.
         """
         with self.changed:
-            running = self.live.values() if self.space.budget.is_timed else ()
+            is_timed = self.space.budget.is_timed
+            running = (*self.live.values(), *self._backlog.begun) if is_timed else ()
             return self._ledger.spent([self._standings.work(job) for job in running])
 
     def device_hours(self) -> float:
@@ -252,7 +253,7 @@ class Board:
         with self.changed:
             job = self.live.pop(tune_id, None)
             if job:
-                self._backlog.put_back(job)
+                self._backlog.begun.append(job)
                 self.room.rest(tune_id, job)
                 self.changed.notify_all()
             return job

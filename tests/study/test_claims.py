@@ -208,11 +208,15 @@ def test_a_claim_that_finds_no_free_slot_is_given_back(store: DirectoryStore, st
     assert take(board, "a") == PRETRAIN
 
 
-def test_a_shared_job_that_its_worker_let_go_is_claimed_again(
+def test_a_shared_job_that_its_worker_let_go_stays_ours_until_it_is_taken_over(
     store: DirectoryStore, start: Start
 ) -> None:
     board, _ = start(KEY)
     assert take(board, "a") == PRETRAIN
     assert board.let_go("a") == PRETRAIN
-    assert take(board, "b") == PRETRAIN
+    time.sleep(2 * TTL_S)
     assert is_held(store, lease_of(KEY))
+    steal(store, lease_of(KEY), THIEF)
+    wait_for(lambda: board.shared[KEY].is_taken_over)
+    assert board.take("b") == PRETRAIN
+    assert board.is_taken_over("b"), "its worker is stopped at its first word"

@@ -22,10 +22,11 @@ class Session:
     Args:
         slots: jobs at once.
         trials: that wait.
+        budget: of the study, besides.
     """
 
-    def __init__(self, slots: int = 3, trials: int = 2) -> None:
-        self.board, _, self.clock = make("", target=trials)
+    def __init__(self, slots: int = 3, trials: int = 2, budget: str = "") -> None:
+        self.board, _, self.clock = make(budget, target=trials)
         self.board.widen(slots)
         for number in range(trials):
             assert self.board.next_number() == number
@@ -192,6 +193,33 @@ def test_a_worker_that_dies_as_it_rests_harms_nothing() -> None:
     session.moves.forget("b")
     assert session.board.loss == ""
     assert session.board.room.free() == 2
+
+
+def test_a_job_that_moves_has_begun_so_it_may_finish_after_the_goal() -> None:
+    session = Session(trials=3, budget="target = 9.0")
+    session.move()
+    done = epoch_of("semi", EPOCHS, 1.0, FAST)
+    session.board.end("a", Progress(1, done.reports, is_done=True))
+    assert session.board.why_refused().startswith("target 9 reached")
+    assert not session.board.is_exhausted()
+    assert session.take("c") == Job("trial", "t00001", "k", avoid=SLOW.id)
+    assert session.take("d") is None
+
+
+def test_what_a_job_that_moves_needs_stays_reserved() -> None:
+    session = Session(budget="hours = 1000")
+    session.take("a")
+    before = session.board.spent().device_hours
+    assert session.board.let_go("a") == Job("trial", "t00000", "k")
+    assert session.board.spent().device_hours == before
+
+
+def test_a_trial_that_is_stopped_while_it_moves_begins_no_more() -> None:
+    session = Session()
+    session.move()
+    assert not session.board.stop("t00001")
+    assert session.board.trials["t00001"].state == "pruned"
+    assert session.take("c") is None
 
 
 @pytest.mark.parametrize("kind", ["pretrain", "control"])
