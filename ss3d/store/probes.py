@@ -72,7 +72,8 @@ def _find(store: Store, run: str, probe: Probe) -> Finding:
     try:
         return Finding(probe.name, "ok", probe.ask(store, run), "")
     except ServiceError as error:
-        return Finding(probe.name, "away", str(error), _AWAY)
+        advice = _AWAY if "://" in store.address else _NO_DIRECTORY
+        return Finding(probe.name, "away", str(error), advice)
     except (RefusedError, CheckpointError) as error:
         return Finding(probe.name, "failed", str(error), probe.advice)
     except Ss3dError as error:
@@ -146,6 +147,7 @@ def _latency(store: Store, run: str) -> str:
 
 
 _AWAY = "start the server, or correct the address, the endpoint or the network"
+_NO_DIRECTORY = "name a directory that you may write into, with room"
 _ACCESS = "correct the address or the credentials, as said"
 _CONDITIONS = (
     "two drivers could run one study: use a server that keeps conditional writes "

@@ -24,7 +24,7 @@ from ss3d.study.background import Background
 from ss3d.study.board import Board
 from ss3d.study.claims import Claims
 from ss3d.study.definition import Request, Study, define_study, extend_budget
-from ss3d.study.environment import check_closed, port_of, prepare_environment
+from ss3d.study.environment import check_closed, prepare_environment
 from ss3d.study.frozen import frozen_trial
 from ss3d.study.job import Place
 from ss3d.study.journal import Journal
@@ -129,7 +129,7 @@ def search(
 def _check_cluster(settings: Settings) -> None:
     """Check that Ray can be joined, and is closed to others, before a study takes its name."""
     check_closed(settings.ray_address)
-    if port_of(settings.ray_address):
+    if settings.ray_address:
         prepare_environment(settings.home, settings.ray_address)
         from ss3d.study.session import check_joinable  # Ray reads the environment at its import
 

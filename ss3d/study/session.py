@@ -20,7 +20,7 @@ from ray import tune
 from ray._private.grpc_utils import init_grpc_channel
 from ray.tune.execution import class_cache
 
-from ss3d.errors import RefusedError, ServiceError
+from ss3d.errors import ConfigError, RefusedError, ServiceError
 from ss3d.settings import Settings
 from ss3d.study.board import Board
 from ss3d.study.environment import TOKEN_ADVICE, host_of, port_of
@@ -98,8 +98,7 @@ def joined(address: str) -> Iterator[None]:
 
 def _init(address: str, **options: Any) -> None:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    if port_of(address):
-        check_joinable(address)
+    check_joinable(address)
     try:
         ray.init(address, log_to_driver=False, configure_logging=False, namespace="ss3d", **options)
     except Exception as error:  # of no closer type, when its processes take too long to start
@@ -113,17 +112,25 @@ def head_address() -> tuple[str, int]:
 
 
 def check_joinable(address: str) -> None:
-    """Ask for a head, which may be starting, and try our token.
+    """Ask for a head, which may be starting, and try our token; Ray itself finds `auto`.
 
     Raises:
-        RefusedError: the head does not take it.
+        ConfigError: it is no address of a head.
+        RefusedError: the head does not take our token.
         ServiceError: nobody answers.
     """
+    if address in ("auto", "local"):
+        return
+    if not port_of(address):
+        raise ConfigError(f"Ray's address: got {address!r}, expected HOST:PORT, e.g. head:6379")
     for _ in range(_TRIES):
         if answers((host_of(address), port_of(address))):
-            return _try_token(address)
+            break
         time.sleep(1)
-    raise ServiceError(f"Ray at {address} does not answer; start its head, or give another address")
+    else:
+        message = f"Ray at {address} does not answer; start its head, or give another address"
+        raise ServiceError(message)
+    _try_token(address)
 
 
 def _try_token(address: str) -> None:

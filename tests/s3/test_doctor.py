@@ -130,6 +130,7 @@ def test_a_store_that_is_away_ends_with_4(
 
 def test_a_read_only_directory_ends_with_4(tmp_path: Path, call: Call) -> None:
     (tmp_path / "file").write_text("")
-    code, _, err = call("--store", str(tmp_path / "file"))
+    code, out, err = call("--store", str(tmp_path / "file"))
     assert code == 4
+    assert "name a directory that you may write into" in out
     assert "does not answer" in err

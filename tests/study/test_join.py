@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from ss3d.errors import RefusedError
+from ss3d.errors import ConfigError, RefusedError
 from ss3d.settings import Settings
 from ss3d.study.definition import Request
 from ss3d.study.driver import Watcher, search
@@ -59,6 +59,16 @@ def test_a_wrong_token_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_p
         settings = Settings(home=tmp_path, ray_address=address)
         with pytest.raises(RefusedError, match="refuses our token"):  # before it reads anything
             search(Request(space=tmp_path / "none.toml"), settings, None, Watcher())
+
+
+@pytest.mark.parametrize("address", ["nonsense", "10.0.0.7", "ray://head", "head:ray"])
+def test_what_is_no_address_is_told(address: str, tmp_path: Path) -> None:
+    prepare_environment(tmp_path)
+    from ss3d.study.session import check_joinable
+
+    with pytest.raises(ConfigError, match=r"Ray's address: got .* expected HOST:PORT"):
+        check_joinable(address)
+    check_joinable("auto")
 
 
 LOST_NODE = """
