@@ -40,9 +40,13 @@ class Room:
         return min(self._slots[kind], self.slots)
 
     def free(self) -> float:
-        """Return the slots that neither a job nor a resting worker takes; one job runs anyway."""
-        awake = self.slots - self._taken(self.resting)
-        return max(min(1, self.slots), awake) - self._taken(self._live)
+        """Return the slots that neither a job nor a resting worker takes; while no job runs, all.
+
+        For Tune asks for a job and hears nobody until there is one.
+        """
+        if not self._live:
+            return self.slots
+        return self.slots - self._taken(self.resting) - self._taken(self._live)
 
     def fits(self, kind: JobKind, free: float) -> bool:
         """Return whether a job may be handed out now.

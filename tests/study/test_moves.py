@@ -177,13 +177,18 @@ def test_a_job_that_is_slow_on_a_second_node_is_slow_by_itself() -> None:
     assert not session.moves.may_rest("b", SLOW)
 
 
-def test_one_job_may_run_even_if_all_slots_rest() -> None:
-    session = Session(slots=2)
-    session.move()
-    session.board.let_go("a")
-    assert session.board.room.free() == 1
-    assert session.take("c") is not None
-    assert session.board.room.free() == 0
+@pytest.mark.parametrize("extra", ["", "[resources.pretrain]\ncpus = 2\n"])
+def test_one_job_runs_even_if_all_slots_rest_and_however_large_it_is(extra: str) -> None:
+    board, _, _ = make("", extra)
+    board.widen(2)
+    board.add(seal(board, 0, "k"), set())
+    large = Job("pretrain", "t00000", "k")
+    assert board.take("a") == large
+    assert board.let_go("a") == large
+    assert board.take("b") == large
+    assert board.let_go("b") == large
+    assert board.take("c") == large
+    assert board.room.free() <= 0
 
 
 def test_a_worker_that_dies_as_it_rests_harms_nothing() -> None:
