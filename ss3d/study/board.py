@@ -144,9 +144,12 @@ class Board:
             self.changed.notify_all()
 
     def is_exhausted(self) -> bool:
-        """Return whether no job will ever come again."""
+        """Return whether no job will ever come again, whatever those that run bring."""
         with self.changed:
-            if self.live or any(True for _ in self.jobs()):
+            if self.live:
+                is_begun = len(self.trials) >= self.target and self._backlog.is_empty()
+                return is_begun and not any(map(self._may_bring_more, self.live.values()))
+            if any(True for _ in self.jobs()):
                 return False
             return not self._backlog.may_propose(self.spent())
 
@@ -347,6 +350,11 @@ class Board:
         for kind, key in spec.shared():
             state: KeyState = "ready" if key in ready else "waiting"
             self.shared.setdefault(key, Shared(kind, state, spec))
+
+    def _may_bring_more(self, job: Job) -> bool:
+        """Return whether a job may come when this one ends: its control, or itself again."""
+        control = self.trials[job.trial].spec.control_key
+        return job.kind != "trial" or (control != "" and self.shared[control].state == "waiting")
 
     def _work(self, job: Job) -> Work:
         return Work.of(job.kind, self.trials[job.trial].spec)
