@@ -121,9 +121,12 @@ class Board:
             self.changed.notify_all()
 
     def is_exhausted(self) -> bool:
-        """Return whether no job will ever come again."""
+        """Return whether no job will ever come again, whatever those that run bring."""
         with self.changed:
-            if self.live or any(True for _ in self.jobs()):
+            if self.live:
+                is_begun = len(self.trials) >= self.target and self._backlog.is_empty()
+                return is_begun and not any(map(self._may_bring_more, self.live.values()))
+            if any(True for _ in self.jobs()):
                 return False
             return not self._backlog.may_propose(self.spent())
 
@@ -313,3 +316,8 @@ class Board:
         """Return a shared pretrained state or control as far as it got."""
         with self.changed:
             return self.shared[key].record(key)
+
+    def _may_bring_more(self, job: Job) -> bool:
+        """Return whether a job may come when this one ends: its control, or itself again."""
+        control = self.trials[job.trial].spec.control_key
+        return job.kind != "trial" or (control != "" and self.shared[control].state == "waiting")

@@ -443,3 +443,20 @@ def test_a_pretraining_that_nobody_waits_for_is_not_made() -> None:
     again.add(seal(again, 1, "other"), {"other"})
     assert again.take("x") == Job("trial", "t00001", "other")
     assert again.take("y") is None
+
+
+def test_no_job_comes_any_more_as_soon_as_the_last_one_runs() -> None:
+    board = make_board(target=2)
+    board.add(seal(board, 0), {"k"})
+    board.take("a")
+    assert not board.is_exhausted()  # another is to be proposed
+    board.add(seal(board, 1, control="c"), {"k"})
+    assert not board.is_exhausted()
+    board.take("b")
+    assert not board.is_exhausted()  # its control comes if it is complete
+    board.end("b", progress(5.0, 4.0, is_done=True))
+    assert board.take("c") == Job("control", "t00001", "c")
+    assert not board.is_exhausted()  # another driver may take it over, and leave it
+    board.end("c", progress(5.0, 4.0, is_done=True))
+    assert board.is_exhausted()
+    assert list(board.live) == ["a"]
