@@ -81,7 +81,7 @@ class Backlog:
 
     def is_empty(self) -> bool:
         """Return whether nothing waits, not even for its pretrained state or its budget."""
-        return not self._waiting and not self._controls
+        return not self.begun and not self._waiting and not self._controls
 
     def pop(self, spent: Spent, is_alone: bool, fits: Callable[[Job], bool]) -> Job | None:
         """Remove and return the next job that may start.

@@ -121,14 +121,18 @@ class Board:
             self.changed.notify_all()
 
     def is_exhausted(self) -> bool:
-        """Return whether no job will ever come again, whatever those that run bring."""
+        """Return whether no job will ever come again."""
         with self.changed:
-            if self.live:
-                is_begun = len(self.trials) >= self.target and self._backlog.is_empty()
-                return is_begun and not any(map(self._may_bring_more, self.live.values()))
-            if any(True for _ in self.jobs()):
+            if self.live or any(True for _ in self.jobs()):
                 return False
             return not self._backlog.may_propose(self.spent())
+
+    def is_ending(self) -> bool:
+        """Return whether jobs run, and none will follow unless one of them moves."""
+        with self.changed:
+            if not self.live or len(self.trials) < self.target or not self._backlog.is_empty():
+                return False
+            return not any(map(self._may_bring_more, self.live.values()))
 
     def spent(self) -> Spent:
         """Return what the study used of its budget, with what running jobs will still need.

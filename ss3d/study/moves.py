@@ -98,7 +98,8 @@ class Moves:
             job = self._board.let_go(tune_id)
             if job and tune_id in self._due:
                 self._move(job, node, *self._due.pop(tune_id))
-            return not self._board.is_exhausted() and self._is_resting(node)
+            is_over = self._board.is_exhausted() or self._board.is_ending()
+            return not is_over and self._is_resting(node)
 
     def forget(self, tune_id: str) -> None:
         """Take note that a worker ended."""

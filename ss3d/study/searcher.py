@@ -13,7 +13,7 @@ from typing import Any, get_args
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
+from ray.tune.search import Searcher, SearchGenerator
 
 from ss3d.study.board import Board
 from ss3d.study.deaths import read_death
@@ -77,6 +77,26 @@ class JobSearcher(Unsaved, Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the store has it all."""
+
+
+class JobGenerator(SearchGenerator):
+    """Tells Tune early that all jobs have begun, and takes it back when one moves.
+
+    Tune keeps a worker without a job for whatever may come, until it hears that nothing will: on a
+    cluster that shrinks, a node would stand idle as long as the last trial trains.
+
+    Args:
+        searcher: hands out the jobs.
+        board: has them.
+    """
+
+    def __init__(self, searcher: JobSearcher, board: Board) -> None:
+        super().__init__(searcher)
+        self._board = board
+
+    def is_finished(self) -> bool:
+        """Return whether nothing is to be asked for now."""
+        return super().is_finished() or self._board.is_ending()
 
 
 class RungScheduler(Unsaved, FIFOScheduler):

@@ -28,7 +28,7 @@ from ss3d.study.job import JobKind, Place, from_config
 from ss3d.study.machine import check_fits, offered_cpus, slots_on
 from ss3d.study.moves import Moves
 from ss3d.study.ray_watch import answers
-from ss3d.study.searcher import Heartbeat, JobSearcher, RungScheduler
+from ss3d.study.searcher import Heartbeat, JobGenerator, JobSearcher, RungScheduler
 from ss3d.study.tables import Resources
 from ss3d.study.trainable import JobTrainable
 
@@ -178,7 +178,7 @@ def run_jobs(
         tuner = tune.Tuner(
             tune.with_resources(trainable or JobTrainable, _groups(board.space.resources)),
             tune_config=tune.TuneConfig(
-                search_alg=JobSearcher(board, place, on_step, moves),
+                search_alg=JobGenerator(JobSearcher(board, place, on_step, moves), board),
                 scheduler=RungScheduler(board, moves),
                 num_samples=-1,
                 reuse_actors=True,

@@ -448,15 +448,22 @@ def test_a_pretraining_that_nobody_waits_for_is_not_made() -> None:
 def test_no_job_comes_any_more_as_soon_as_the_last_one_runs() -> None:
     board = make_board(target=2)
     board.add(seal(board, 0), {"k"})
+    assert not board.is_ending()  # nothing runs
     board.take("a")
-    assert not board.is_exhausted()  # another is to be proposed
+    assert not board.is_ending()  # another is to be proposed
     board.add(seal(board, 1, control="c"), {"k"})
-    assert not board.is_exhausted()
+    assert not board.is_ending()
     board.take("b")
-    assert not board.is_exhausted()  # its control comes if it is complete
+    assert not board.is_ending()  # its control comes if it is complete
     board.end("b", progress(5.0, 4.0, is_done=True))
     assert board.take("c") == Job("control", "t00001", "c")
-    assert not board.is_exhausted()  # another driver may take it over, and leave it
+    assert not board.is_ending()  # another driver may take it over, and leave it
     board.end("c", progress(5.0, 4.0, is_done=True))
+    assert board.is_ending()
+    assert board.let_go("a") == Job("trial", "t00000", "k")
+    assert not board.is_ending()  # it goes on elsewhere
+    board.take("d")
+    assert board.is_ending()
+    board.end("d", progress(5.0, 4.0, is_done=True))
+    assert not board.is_ending()
     assert board.is_exhausted()
-    assert list(board.live) == ["a"]

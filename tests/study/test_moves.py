@@ -125,7 +125,7 @@ def test_a_worker_that_begins_where_its_job_was_slow_rests_as_well() -> None:
 
 
 def test_a_node_rests_as_long_as_the_job_would_have_stayed() -> None:
-    session = Session()
+    session = Session(trials=3)
     session.move(100.0)
     session.take("c")
     for waited_s, may_rest in ((STAY * 100.0, True), (1.0, False)):
@@ -135,7 +135,7 @@ def test_a_node_rests_as_long_as_the_job_would_have_stayed() -> None:
 
 
 def test_a_node_rests_for_an_hour_at_most() -> None:
-    session = Session()
+    session = Session(trials=3)
     session.move(10_000.0)
     session.take("c")
     session.clock.wait(1.001)
@@ -144,7 +144,7 @@ def test_a_node_rests_for_an_hour_at_most() -> None:
 
 
 def test_a_node_that_is_alone_in_the_end_trains_again_and_is_compared_with_none() -> None:
-    session = Session()
+    session = Session(trials=3)
     session.move()
     session.take("c")
     session.clock.wait(59 / HOUR_S)
@@ -158,13 +158,11 @@ def test_a_node_that_is_alone_in_the_end_trains_again_and_is_compared_with_none(
     assert not session.train("d", SLOW, EPOCHS - 1, 100.0)
 
 
-def test_nothing_rests_when_there_is_nothing_left_to_do() -> None:
+def test_nothing_rests_when_there_is_nothing_left_to_begin() -> None:
     session = Session()
     session.move()
+    assert session.moves.may_rest("b", SLOW)
     session.take("c")
-    for tune_id in ("a", "c"):
-        assert session.moves.may_rest("b", SLOW)
-        session.board.end(tune_id, Progress(1, (), is_done=True))
     assert not session.moves.may_rest("b", SLOW)
 
 
