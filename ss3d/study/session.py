@@ -34,7 +34,8 @@ from ss3d.study.trainable import JobTrainable
 
 _TRIES = 5
 """Times that a head is asked before Ray is, which would wait for many minutes."""
-_ASK_S = 5.0
+_ASK_S = 20.0
+_TLS_ADVICE = "if its nodes talk encrypted, set RAY_USE_TLS and RAY_TLS_… here as there"
 _OBJECT_STORE_BYTES = 100_000_000  # results are a few kB; Ray would take a third of the memory
 
 
@@ -139,10 +140,12 @@ def _try_token(address: str) -> None:
     with channel:
         ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")
         try:
-            ask(b"", timeout=_ASK_S)
+            ask(b"", timeout=_ASK_S, wait_for_ready=True)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAUTHENTICATED:
                 raise RefusedError(f"Ray at {address} refuses our token; {TOKEN_ADVICE}") from error
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise ServiceError(f"Ray at {address} says nothing; {_TLS_ADVICE}") from error
 
 
 def run_jobs(

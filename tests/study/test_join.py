@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from ss3d.errors import ConfigError, RefusedError
+from ss3d.errors import ConfigError, RefusedError, ServiceError
 from ss3d.settings import Settings
 from ss3d.study.definition import Request
 from ss3d.study.driver import Watcher, search
@@ -59,6 +60,20 @@ def test_a_wrong_token_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_p
         settings = Settings(home=tmp_path, ray_address=address)
         with pytest.raises(RefusedError, match="refuses our token"):  # before it reads anything
             search(Request(space=tmp_path / "none.toml"), settings, None, Watcher())
+
+
+def test_a_head_that_does_not_speak_our_way_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prepare_environment(tmp_path)
+    from ss3d.study import session
+
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f00d" * 16)
+    monkeypatch.setattr(session, "_ASK_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ServiceError, match="says nothing; if its nodes talk encrypted"):
+            session.check_joinable(address)
 
 
 @pytest.mark.parametrize("address", ["nonsense", "10.0.0.7", "ray://head", "head:ray"])
