@@ -84,8 +84,8 @@ class Nodes:
 
     def kill(self, name: str) -> None:
         """Kill all processes of a node at once."""
-        node = psutil.Process(self._running.pop(name).pid)
-        for process in (node, *node.children(recursive=True)):
+        node = self._running.pop(name)
+        for process in (node, *psutil.Process(node.pid).children(recursive=True)):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         node.wait()
