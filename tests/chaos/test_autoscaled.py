@@ -16,8 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from chaos_study import NAME, attempts
-from test_nodes import EPOCHS, INDEPENDENT
+from chaos_study import NAME, attempts, independent_space
 
 from cluster.local.place import HOST, free_ports
 from ss3d.settings import Settings
@@ -36,6 +35,7 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("SS3D_CHAOS") != "all", reason="part of `make chaos`"),
 ]
 
+EPOCHS = 12
 NODES = 3
 TRIALS = 5
 LAST = layout.trial_id(TRIALS - 1)
@@ -156,7 +156,7 @@ def test_nodes_come_with_a_study_and_go_when_it_needs_them_no_more(
     def on_update(snapshot: Snapshot) -> None:
         seen.append(num_nodes(address))
 
-    (tmp_path / "space.toml").write_text(INDEPENDENT)
+    (tmp_path / "space.toml").write_text(independent_space(14, EPOCHS))
     settings = Settings(home=tmp_path / "home", ray_address=address)
     request = Request(
         space=tmp_path / "space.toml", data=str(data_folder), trials=TRIALS, slots=NODES

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from alone import Alone, curve
-from chaos_study import NAME, SPACE
+from chaos_study import NAME, independent_space
 
 from ss3d.settings import Settings
 from ss3d.store import layout
@@ -42,16 +42,7 @@ pytestmark = [
 
 EPOCHS = 30
 DELAY_S = 3.0
-ALIKE = (
-    SPACE.replace(
-        '[pruner]\nname = "asha"\nfirst_rung = 2\nreduction_factor = 2\n',
-        '[pruner]\nname = "none"\n',
-    )
-    .replace("[1, 2]", "[1]")
-    .replace(", 1e30]", "]")
-    .replace("semi.steps = 6", f"semi.steps = {2 * EPOCHS}")
-    .replace("semi.epochs = 6", f"semi.epochs = {EPOCHS}")
-)
+ALIKE = independent_space(2 * EPOCHS, EPOCHS).replace("[1, 2]", "[1]")
 """All trials take as long, and none is stopped."""
 
 HEALTH = {
