@@ -118,12 +118,18 @@ class Nodes:
 
         return OnTwoNodes
 
-    def _start(self, cache: Path) -> subprocess.Popen[bytes]:
-        """Start a node that is no child of ours, as those of a cluster are not."""
+    def _start(self, folder: Path) -> subprocess.Popen[bytes]:
+        """Start a node that is no child of ours, as those of a cluster are not; wait for it."""
         command = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--num-cpus=1"]
         command += [f"--address={self.address}", "--num-gpus=0", "--object-store-memory=100000000"]
-        environment = {**os.environ, "SS3D_CACHE": str(cache)}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        environment = {**os.environ, "SS3D_CACHE": str(folder)}
+        told = folder.with_suffix(".log")
+        with told.open("wb") as file:
+            node = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+        while "Ray runtime started" not in told.read_text():
+            assert node.poll() is None, told.read_text()
+            time.sleep(0.1)
+        return node
 
 
 @pytest.fixture
