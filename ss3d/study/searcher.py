@@ -79,7 +79,7 @@ class JobSearcher(Unsaved, Searcher):
         """Save nothing: the store has it all."""
 
 
-class JobGenerator(SearchGenerator):
+class JobGenerator(Unsaved, SearchGenerator):
     """Tells Tune early that all jobs have begun, and takes it back when one moves.
 
     Tune keeps a worker without a job for whatever may come, until it hears that nothing will: on a
