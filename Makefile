@@ -26,7 +26,8 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not gpu and not cluster" --numprocesses $(WORKERS) --dist loadfile
 	$(VENV)/bin/python -m pytest -m "cluster and not gpu"
 
-# The whole kill matrix, with a table at the end: an hour or more. CI runs a few of its cases.
+# The whole kill matrix and all that happens to nodes, with a table at the end: 40 minutes or more.
+# CI runs a few of its cases.
 chaos: $(STAMP)
 	SS3D_CHAOS=all $(VENV)/bin/python -m pytest tests/chaos
 
